@@ -1,0 +1,27 @@
+"""GET /api/v1/contexts/{id}: read a context. PATCH: change its name or metadata. DELETE: soft delete it."""
+
+from lib import contexts, db
+from lib.models import MAX_METADATA_BYTES, ContextPatch
+from lib.web import Request, Response, endpoint, one
+
+
+async def read_context(request: Request) -> Response:
+    context_id = request.context_id
+    async with db.connection() as conn:
+        return one(await contexts.read(conn, context_id))
+
+
+async def update_context(request: Request) -> Response:
+    context_id = request.context_id
+    _, body = await request.json(ContextPatch, max_bytes=MAX_METADATA_BYTES)
+    async with db.connection() as conn:
+        return one(await contexts.update(conn, context_id, body=body))
+
+
+async def delete_context(request: Request) -> Response:
+    context_id = request.context_id
+    async with db.connection() as conn:
+        return one(await contexts.delete(conn, context_id))
+
+
+app = endpoint(GET=read_context, PATCH=update_context, DELETE=delete_context)

@@ -1,0 +1,16 @@
+"""GET /api/v1/contexts/{id}/window: the newest messages that fit a token budget."""
+
+from lib import db, windows
+from lib.models import WindowQuery
+from lib.web import Request, Response, endpoint, many
+
+
+async def read_window(request: Request) -> Response:
+    context_id = request.context_id
+    query = request.query(WindowQuery)
+    async with db.connection() as conn:
+        window = await windows.read(conn, context_id, budget=query.budget, at=query.at)
+    return many(window.messages, window.figures(query.budget))
+
+
+app = endpoint(GET=read_window)

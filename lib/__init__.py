@@ -1,0 +1,19 @@
+"""Kata Context's shared code, imported by the endpoint files under api/.
+
+config      settings, read once from the environment
+errors      every problem the API answers with, as one exception hierarchy
+models      what requests and answers look like
+jsontext    JSON text to Python objects, refusing what could not come back equal
+tokens      how many tokens a message has
+db          the connection pool, and psycopg's errors mapped to ours
+contexts    create, list, read, update and delete contexts
+messages    append and page messages
+windows     choose the messages that fit a token budget
+health      what the database says about itself
+web         ASGI: requests, answers, problem documents, the request log
+
+Arrows: api -> web and repositories (contexts, messages, windows, health) -> models, errors.
+Repositories take a connection first and know nothing of HTTP, config or the pool.
+"""
+
+__version__ = "0.1.0"

@@ -1,0 +1,196 @@
+"""Every problem the API answers with. Rendered in lib/web.py and nowhere else; never carries content.
+
+Problem
+├── InvalidRequest 400
+│   ├── MalformedJson
+│   ├── InvalidBody
+│   ├── InvalidParameter
+│   └── InvalidId
+├── NotFound 404
+│   ├── ContextNotFound
+│   └── RouteNotFound
+├── MethodNotAllowed 405
+├── PayloadTooLarge 413
+├── UnsupportedMediaType 415
+├── InternalError 500
+└── Unavailable 503
+    ├── NotConfigured
+    ├── DatabaseUnavailable
+    ├── DatabaseTimeout
+    ├── PoolExhausted
+    └── MigrationsPending
+
+A class's docstring is its default detail.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+RETRY_AFTER_SECONDS = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One thing wrong with a request: a JSON Pointer (RFC 6901) to it and what is wrong there."""
+
+    pointer: str
+    detail: str
+
+
+class Problem(Exception):
+    """the request could not be served"""
+
+    status: ClassVar[int]
+    code: ClassVar[str]
+    title: ClassVar[str]
+
+    def __init__(
+        self,
+        detail: str | None = None,
+        *,
+        places: Sequence[Place] = (),
+        headers: Mapping[str, str] | None = None,
+        members: Mapping[str, int] | None = None,
+    ) -> None:
+        super().__init__(detail or self.__doc__)
+        self.detail = str(self)
+        self.places = places
+        self.headers = dict(headers or {})
+        self.members = dict(members or {})
+
+
+class InvalidRequest(Problem):
+    """the request is not valid"""
+
+    status = 400
+    code = "invalid_request"
+    title = "Bad request"
+
+
+class MalformedJson(InvalidRequest):
+    """the body is not JSON"""
+
+    code = "malformed_json"
+    title = "Malformed JSON"
+
+
+class InvalidBody(InvalidRequest):
+    """the body is not valid: see errors"""
+
+    code = "invalid_body"
+    title = "Invalid body"
+
+
+class InvalidParameter(InvalidRequest):
+    """a parameter is not valid: see errors"""
+
+    code = "invalid_parameter"
+    title = "Invalid parameter"
+
+
+class InvalidId(InvalidRequest):
+    """the id in the path is not a UUID"""
+
+    code = "invalid_id"
+    title = "Invalid id"
+
+
+class NotFound(Problem):
+    """there is nothing here"""
+
+    status = 404
+    code = "not_found"
+    title = "Not found"
+
+
+class ContextNotFound(NotFound):
+    """there is no context with this id, or it has been deleted"""
+
+    code = "context_not_found"
+    title = "Context not found"
+
+
+class RouteNotFound(NotFound):
+    """the API has no such path"""
+
+    code = "route_not_found"
+    title = "Route not found"
+
+
+class MethodNotAllowed(Problem):
+    """this path does not serve this method: see the Allow header"""
+
+    status = 405
+    code = "method_not_allowed"
+    title = "Method not allowed"
+
+
+class PayloadTooLarge(Problem):
+    """the body is larger than 4,500,000 bytes, which is what the platform carries"""
+
+    status = 413
+    code = "payload_too_large"
+    title = "Payload too large"
+
+
+class UnsupportedMediaType(Problem):
+    """the body must be sent as application/json, in UTF-8 and without a content encoding"""
+
+    status = 415
+    code = "unsupported_media_type"
+    title = "Unsupported media type"
+
+
+class InternalError(Problem):
+    """something went wrong here; the log has it under this requestId"""
+
+    status = 500
+    code = "internal_error"
+    title = "Internal error"
+
+
+class Unavailable(Problem):
+    """the service is not available"""
+
+    status = 503
+    code = "unavailable"
+    title = "Service unavailable"
+
+    def __init__(self, detail: str | None = None) -> None:
+        super().__init__(detail, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
+
+
+class NotConfigured(Unavailable):
+    """the service is not configured"""
+
+    code = "not_configured"
+    title = "Not configured"
+
+
+class DatabaseUnavailable(Unavailable):
+    """could not reach the database; an append may or may not have been stored"""
+
+    code = "database_unavailable"
+    title = "Database unavailable"
+
+
+class DatabaseTimeout(Unavailable):
+    """the database did not answer in time; an append may or may not have been stored"""
+
+    code = "database_timeout"
+    title = "Database timeout"
+
+
+class PoolExhausted(Unavailable):
+    """all database connections are busy; nothing was stored"""
+
+    code = "pool_exhausted"
+    title = "Connections exhausted"
+
+
+class MigrationsPending(Unavailable):
+    """the database schema is behind this code: run `python -m scripts.migrate`"""
+
+    code = "migrations_pending"
+    title = "Migrations pending"

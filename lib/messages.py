@@ -1,0 +1,161 @@
+"""Messages in PostgreSQL: append a batch, page through a context. Rows leave as JSON text and are never edited."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any
+from uuid import UUID
+
+from psycopg import AsyncConnection
+from psycopg.rows import class_row
+
+from lib import errors
+from lib.errors import Place
+
+# A message as this API answers with it. models.Message says the same in Python; a test holds the two together.
+MESSAGE_JSON = """(
+    SELECT row_to_json(shape)::text FROM (
+        SELECT message.id, message.context_id AS "contextId", message.version, message.role, message.content,
+            message.tool_calls AS "toolCalls", message.tool_call_id AS "toolCallId",
+            message.tool_name AS "toolName", message.model, message.metadata,
+            message.token_count AS "tokenCount", message.embedding IS NOT NULL AS "hasEmbedding",
+            to_char(message.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS "createdAt"
+    ) AS shape
+)"""
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRow:
+    """A message's JSON text and version beside its context's latest version; no messages are one row without."""
+
+    latest_version: int
+    version: int | None
+    json: str
+
+
+# One statement and so one round trip: the update takes the row lock that puts writers in line, and both happen or
+# neither. The texts come from the request itself and are kept to the letter.
+APPEND = f"""
+WITH context AS (
+    UPDATE contexts
+    SET message_count = message_count + %(count)s,
+        total_tokens = total_tokens + %(tokens)s,
+        latest_version = latest_version + %(count)s,
+        updated_at = clock_timestamp()
+    WHERE id = %(context_id)s AND deleted_at IS NULL
+    RETURNING id, latest_version, latest_version - %(count)s AS base_version,
+        total_tokens - %(tokens)s AS base_tokens, updated_at
+)
+INSERT INTO messages AS message (
+    context_id, version, role, content, tool_calls, call_ids, tool_call_id, tool_name, model, metadata,
+    token_count, cumulative_tokens, created_at, embedding
+)
+SELECT context.id, context.base_version + batch.position, batch.role, batch.content, batch.tool_calls,
+    (SELECT array_agg(call ->> 'id') FROM json_array_elements(batch.tool_calls) AS call),
+    batch.tool_call_id, batch.tool_name, batch.model, coalesce(batch.metadata, '{{}}'),
+    batch.token_count, context.base_tokens + batch.running_tokens, context.updated_at, batch.embedding
+FROM context, ROWS FROM (
+    json_to_recordset(%(body)s::json -> 'messages') AS (
+        role text, content json, "toolCalls" json, "toolCallId" text, "toolName" text, model text, metadata json
+    ),
+    unnest(%(token_counts)s::integer[]),
+    unnest(%(running_tokens)s::bigint[]),
+    unnest(%(embeddings)s::vector[])
+) WITH ORDINALITY AS batch (
+    role, content, tool_calls, tool_call_id, tool_name, model, metadata,
+    token_count, running_tokens, embedding, position
+)
+RETURNING (SELECT latest_version FROM context), version, {MESSAGE_JSON} AS json
+"""
+
+
+async def append(
+    conn: AsyncConnection[Any],
+    context_id: UUID,
+    *,
+    body: str,
+    token_counts: Sequence[int],
+    embeddings: Sequence[Sequence[float] | None],
+) -> list[MessageRow]:
+    """The stored messages, oldest first, from the JSON text of a models.Append: all of them or none.
+
+    token_counts (tokens) and embeddings have one entry per message. Raises ContextNotFound.
+    """
+    async with conn.cursor(row_factory=class_row(MessageRow)) as cursor:
+        await cursor.execute(
+            APPEND,
+            {
+                "context_id": context_id,
+                "body": body,
+                "count": len(token_counts),
+                "tokens": sum(token_counts),
+                "token_counts": list(token_counts),
+                "running_tokens": list(accumulate(token_counts)),
+                "embeddings": _vectors(embeddings),
+            },
+        )
+        rows = await cursor.fetchall()
+    if not rows:
+        raise errors.ContextNotFound
+    return rows
+
+
+def _vectors(embeddings: Sequence[Sequence[float] | None]) -> list[str | None] | None:
+    """pgvector's text of each embedding; None where there is none at all, so that pgvector need not be imported."""
+    if not any(embeddings):
+        return None
+    from pgvector import Vector  # noqa: PLC0415 - most appends have no embedding, and cold starts pay for imports
+
+    return [None if embedding is None else Vector(embedding).to_text() for embedding in embeddings]
+
+
+# order → statement. The context's row comes even where no message does, to tell an empty page from an unknown context.
+PAGE = {
+    order: f"""
+    SELECT context.latest_version, page.version, page.json
+    FROM contexts AS context
+    LEFT JOIN LATERAL (
+        SELECT message.version, {MESSAGE_JSON} AS json
+        FROM messages AS message
+        WHERE message.context_id = context.id AND message.deleted_at IS NULL
+            AND message.version {after} coalesce(%(cursor)s, {start})
+            AND message.version <= coalesce(%(at)s, context.latest_version)
+        ORDER BY message.version {order}
+        LIMIT %(limit)s
+    ) AS page ON true
+    WHERE context.id = %(context_id)s AND context.deleted_at IS NULL
+    ORDER BY page.version {order}
+    """
+    for order, after, start in (("asc", ">", "0"), ("desc", "<", "context.latest_version + 1"))
+}
+
+
+async def page(
+    conn: AsyncConnection[Any],
+    context_id: UUID,
+    *,
+    limit: int,
+    order: str = "asc",
+    cursor: int | None = None,
+    at: int | None = None,
+) -> tuple[list[MessageRow], int]:
+    """Up to limit + 1 messages after version cursor and no newer than version at, and the context's latest version.
+
+    The last message of limit + 1 only says that there are more. Raises ContextNotFound, InvalidParameter.
+    """
+    async with conn.cursor(row_factory=class_row(MessageRow)) as rows:
+        await rows.execute(PAGE[order], {"context_id": context_id, "cursor": cursor, "at": at, "limit": limit + 1})
+        found = await rows.fetchall()
+    if not found:
+        raise errors.ContextNotFound
+    latest_version = found[0].latest_version
+    check_at(at, latest_version)
+    return [row for row in found if row.version is not None], latest_version
+
+
+def check_at(at: int | None, latest_version: int) -> None:
+    """Raises InvalidParameter where the context has not reached version at yet."""
+    if at is not None and at > latest_version:
+        raise errors.InvalidParameter(
+            places=[Place("/at", f"must be a version from 0 to the latest, which is {latest_version}")]
+        )

@@ -1,0 +1,259 @@
+"""What requests and answers look like: the pydantic models that validate the one and document the other.
+
+Answers are not built from these models (PostgreSQL writes their JSON), but tests hold every answer against them.
+"""
+
+import re
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationInfo, field_validator
+from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
+
+from lib import errors, jsontext
+
+EMBEDDING_DIMENSIONS = 1536
+MAX_NAME_LENGTH = 255
+MAX_BATCH = 1000
+MAX_LIMIT = 1000
+DEFAULT_LIMIT = 50
+
+# PostgreSQL's integer and bigint.
+MAX_INTEGER = 2**31 - 1
+MAX_BIGINT = 2**63 - 1
+
+# pgvector keeps single-precision floats and refuses what is larger.
+MAX_SINGLE = 3.4028234663852886e38
+
+# A context's metadata, as JSON text. It is read with every context of a list and stands in an index.
+MAX_METADATA_BYTES = 65_536
+
+# The types of parts whose `text` a model reads, in OpenAI's (chat and responses) and Anthropic's shapes.
+TEXT_PARTS = {"text", "input_text", "output_text"}
+
+type Role = Literal["system", "user", "assistant", "tool"]
+type Order = Literal["asc", "desc"]
+
+
+class Model(BaseModel):
+    """camelCase outside, snake_case inside, no unknown members, no silent conversions."""
+
+    model_config = ConfigDict(alias_generator=to_camel, extra="forbid", strict=True)
+
+
+class Open(BaseModel):
+    """Known members are checked; unknown ones are kept as they came."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+
+# --- Messages
+
+
+class Part(Open):
+    """One part of a message's content. Types this API does not know are kept untouched."""
+
+    type: str
+
+
+class Function(Open):
+    """The function that a tool call names; arguments is the JSON text that the model wrote, valid or not."""
+
+    name: str
+    arguments: str
+
+
+class ToolCall(Open):
+    """One call that an assistant message makes."""
+
+    id: Annotated[str, Field(min_length=1)]
+    type: Literal["function"]
+    function: Function
+
+
+def _content_kind(value: Any) -> str:
+    return "parts" if isinstance(value, list) else "null" if value is None else "text"
+
+
+type Content = Annotated[
+    Annotated[str, Tag("text")] | Annotated[list[Part], Tag("parts")] | Annotated[None, Tag("null")],
+    Discriminator(_content_kind),
+]
+
+
+def _single(value: Any) -> Any:
+    if isinstance(value, int | float) and abs(value) > MAX_SINGLE:
+        raise PydanticCustomError("single_range", "must be within the range of a single-precision float")
+    return value
+
+
+type Embedding = Annotated[
+    list[Annotated[float, BeforeValidator(_single)]],
+    Field(min_length=EMBEDDING_DIMENSIONS, max_length=EMBEDDING_DIMENSIONS),
+]
+
+
+class NewMessage(Model):
+    """A message as a client appends it. null stands for an absent member."""
+
+    role: Role
+    tool_calls: list[ToolCall] | None = Field(None, description="assistant only")
+    content: Content = Field(None, validate_default=True, description="null only where toolCalls is given")
+    tool_call_id: Annotated[str, Field(min_length=1)] | None = Field(
+        None, validate_default=True, description="the call that a tool message answers; required for role tool"
+    )
+    tool_name: str | None = None
+    model: str | None = None
+    metadata: dict[str, Any] | None = None
+    token_count: Annotated[int, Field(ge=1, le=MAX_INTEGER)] | None = Field(
+        None, description="tokens, taken as they are; counted with o200k_base where absent"
+    )
+    embedding: Embedding | None = None
+
+    def texts(self) -> Iterator[str]:
+        """What a model reads as text: the content or its text parts, each call's name and arguments."""
+        if isinstance(self.content, str):
+            yield self.content
+        for part in self.content if isinstance(self.content, list) else ():
+            text = (part.model_extra or {}).get("text")
+            if part.type in TEXT_PARTS and isinstance(text, str):
+                yield text
+        for call in self.tool_calls or ():
+            yield call.function.name
+            yield call.function.arguments
+
+    @field_validator("tool_calls")
+    @classmethod
+    def _calls_are_an_assistants(cls, value: list[ToolCall] | None, info: ValidationInfo) -> list[ToolCall] | None:
+        if value is not None and info.data.get("role", "assistant") != "assistant":
+            raise PydanticCustomError("tool_calls", "only an assistant message makes tool calls")
+        return value
+
+    @field_validator("content")
+    @classmethod
+    def _content_or_calls(cls, value: str | list[Part] | None, info: ValidationInfo) -> str | list[Part] | None:
+        if value is None and "tool_calls" in info.data and not info.data["tool_calls"]:
+            raise PydanticCustomError("content", "may be null or absent only where toolCalls is given")
+        return value
+
+    @field_validator("tool_call_id")
+    @classmethod
+    def _answer_is_a_tools(cls, value: str | None, info: ValidationInfo) -> str | None:
+        role = info.data.get("role")
+        if value is None and role == "tool":
+            raise PydanticCustomError("tool_call_id", "a tool message must name the call that it answers")
+        if value is not None and role not in {"tool", None}:
+            raise PydanticCustomError("tool_call_id", "only a tool message answers a call")
+        return value
+
+
+class Append(Model):
+    """The body of an append."""
+
+    messages: Annotated[list[NewMessage], Field(min_length=1, max_length=MAX_BATCH)]
+
+
+class Message(Model):
+    """A stored message."""
+
+    id: UUID
+    context_id: UUID
+    version: int
+    role: Role
+    content: Content
+    tool_calls: list[ToolCall] | None
+    tool_call_id: str | None
+    tool_name: str | None
+    model: str | None
+    metadata: dict[str, Any]
+    token_count: int
+    has_embedding: bool
+    created_at: datetime
+
+
+# --- Contexts
+
+
+class NewContext(Model):
+    """The body that creates a context."""
+
+    name: Annotated[str, Field(max_length=MAX_NAME_LENGTH)] | None = None
+    metadata: dict[str, Any] | None = None
+
+
+class ContextPatch(Model):
+    """The body that changes a context: metadata by JSON merge patch (RFC 7396), null clears either member."""
+
+    name: Annotated[str, Field(max_length=MAX_NAME_LENGTH)] | None = None
+    metadata: dict[str, Any] | None = None
+
+
+class Context(Model):
+    """A stored context."""
+
+    id: UUID
+    name: str | None
+    metadata: dict[str, Any]
+    message_count: int
+    total_tokens: int = Field(description="tokens of all its messages")
+    latest_version: int
+    parent_id: UUID | None
+    fork_version: int | None
+    created_at: datetime
+    updated_at: datetime
+    deleted_at: datetime | None
+
+
+# --- Queries
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, str):
+        if not re.fullmatch(r"-?[0-9]{1,19}", value, re.ASCII):
+            raise PydanticCustomError("whole", "must be a whole number within 64 bits")
+        return int(value)
+    return value
+
+
+def _json_object(text: str) -> str:
+    try:
+        value = jsontext.parse(text)
+    except errors.InvalidRequest:
+        value = None
+    if not isinstance(value, dict):
+        raise PydanticCustomError("json_object", "must be the JSON text of an object")
+    return text
+
+
+type Limit = Annotated[int, BeforeValidator(_whole), Field(ge=1, le=MAX_LIMIT)]
+type Version = Annotated[int, BeforeValidator(_whole), Field(ge=0, le=MAX_BIGINT)]
+
+
+class ContextsQuery(Model):
+    """The parameters of a list of contexts."""
+
+    limit: Limit = DEFAULT_LIMIT
+    cursor: str | None = Field(None, description="nextCursor of the page before")
+    order: Order = Field("desc", description="by the time of creation; desc is newest first")
+    metadata: Annotated[str, BeforeValidator(_json_object)] | None = Field(
+        None, description="JSON object that a context's metadata must contain"
+    )
+
+
+class MessagesQuery(Model):
+    """The parameters of a page of messages."""
+
+    cursor: Version | None = Field(None, description="version to start after")
+    limit: Limit = DEFAULT_LIMIT
+    order: Order = "asc"
+    at: Version | None = Field(None, description="answer as it was when this version was the newest")
+
+
+class WindowQuery(Model):
+    """The parameters of a window."""
+
+    budget: Annotated[int, BeforeValidator(_whole), Field(ge=1, le=MAX_INTEGER)] = Field(description="tokens")
+    at: Version | None = Field(None, description="answer as it was when this version was the newest")

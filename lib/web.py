@@ -1,0 +1,335 @@
+"""ASGI for the endpoint files: requests checked, answers written, problems rendered, one log line per request.
+
+Must never let an exception through (the runtime would answer in plain text), write content to the log, or trust
+`?id=…` in the query: Vercel merges the path's id into it, and a client's own can override that.
+"""
+
+import json
+import re
+import time
+import traceback
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any, Protocol
+from urllib.parse import parse_qsl, unquote_to_bytes
+from uuid import UUID, uuid4
+
+from pydantic import BaseModel, ValidationError
+from pydantic.alias_generators import to_camel
+
+from lib import db, errors, jsontext
+from lib.errors import Place, Problem
+
+type Scope = MutableMapping[str, Any]
+type Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+type Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+type App = Callable[[Scope, Receive, Send], Awaitable[None]]
+type Handler = Callable[[Request], Awaitable[Response]]
+
+# Vercel carries bodies of 4.5 MB each way; a page leaves room for what surrounds its rows.
+MAX_REQUEST_BYTES = 4_500_000
+MAX_PAGE_BYTES = 4_400_000
+
+# A body over the limit is read so that the client comes to read the 413, but not without end.
+MAX_DRAINED_BYTES = 4 * MAX_REQUEST_BYTES
+
+MAX_PLACES = 20
+
+_CONTEXT_PATH = re.compile(r"(/api/v1/contexts/)([^/]+)")
+# UUID() alone would also take braces, urn: and hyphens anywhere.
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
+_JSON_TYPE = re.compile(r'application/(merge-patch\+)?json\s*(;\s*charset="?utf-8"?\s*)?', re.ASCII | re.IGNORECASE)
+
+
+class Disconnected(Exception):
+    """the client went away before its request was complete"""
+
+
+class HasJson(Protocol):
+    """A row that carries its JSON text."""
+
+    @property
+    def json(self) -> str:
+        """The text."""
+
+
+@dataclass(slots=True)
+class Response:
+    """An answer: its status, its JSON text and headers beyond those that every answer has."""
+
+    status: int
+    body: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
+    code: str | None = None
+
+
+class Request:
+    """A request as endpoints read it: what it hands out has been checked."""
+
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        self._scope = scope
+        self._receive = receive
+        self.method: str = scope["method"]
+        # raw_path keeps %2F apart from /.
+        self._path: str = scope["raw_path"].partition(b"?")[0].decode("latin-1")
+        sent = self.header("x-request-id") or ""
+        self.id = sent if _REQUEST_ID.fullmatch(sent) else uuid4().hex
+
+    @cached_property
+    def _headers(self) -> dict[str, str]:
+        return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in self._scope["headers"]}
+
+    def header(self, name: str) -> str | None:
+        """The header's value; name in lower case."""
+        return self._headers.get(name)
+
+    @property
+    def route(self) -> str:
+        """The path without its id, for the log."""
+        return _CONTEXT_PATH.sub(r"\1{id}", self._path)
+
+    @property
+    def context_id(self) -> UUID:
+        """The id in the path. Raises InvalidId."""
+        found = _CONTEXT_PATH.match(self._path)
+        text = unquote_to_bytes(found[2]).decode("latin-1") if found else ""
+        if not _UUID.fullmatch(text):
+            raise errors.InvalidId
+        return UUID(text)
+
+    def query[Query: BaseModel](self, model: type[Query]) -> Query:
+        """The parameters, as model. Raises InvalidParameter."""
+        text = self._scope["query_string"].decode("latin-1")
+        try:
+            pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=100)
+        except ValueError:
+            raise errors.InvalidParameter("the query string is not UTF-8, or has more than 100 parameters") from None
+        if _CONTEXT_PATH.match(self._path):
+            pairs = [(name, value) for name, value in pairs if name != "id"]
+        repeated = [name for name, times in Counter(name for name, _ in pairs).items() if times > 1]
+        if repeated:
+            raise errors.InvalidParameter(
+                places=[Place(jsontext.pointer((name,)), "given more than once") for name in repeated[:MAX_PLACES]]
+            )
+        return _validated(model, dict(pairs), errors.InvalidParameter)
+
+    async def json[Body: BaseModel](self, model: type[Body], *, max_bytes: int = MAX_REQUEST_BYTES) -> tuple[Body, str]:
+        """The body, as model and as text; an absent body is an empty object.
+
+        Raises PayloadTooLarge above max_bytes, UnsupportedMediaType, MalformedJson, InvalidBody.
+        """
+        body = await self._body(max_bytes)
+        if body and (
+            not _JSON_TYPE.fullmatch(self.header("content-type") or "")
+            or (self.header("content-encoding") or "identity").lower() != "identity"
+        ):
+            raise errors.UnsupportedMediaType
+        try:
+            text = body.decode() or "{}"
+        except UnicodeDecodeError as error:
+            raise errors.MalformedJson(f"the body is not UTF-8: byte {error.start}") from None
+        return _validated(model, jsontext.parse(text), errors.InvalidBody), text
+
+    async def _body(self, max_bytes: int) -> bytes:
+        chunks: list[bytes] = []
+        size, more = 0, True
+        while more and size <= MAX_DRAINED_BYTES:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise Disconnected
+            chunk: bytes = message.get("body", b"")
+            size += len(chunk)
+            if size <= max_bytes:
+                chunks.append(chunk)
+            more = message.get("more_body", False)
+        if size > max_bytes:
+            raise errors.PayloadTooLarge(f"the body is larger than {max_bytes:,} bytes")
+        return b"".join(chunks)
+
+
+def _validated[M: BaseModel](model: type[M], value: object, error: type[Problem]) -> M:
+    try:
+        return model.model_validate(value)
+    except ValidationError as invalid:
+        found = invalid.errors(include_url=False, include_context=False, include_input=False)
+        raise error(
+            places=[
+                Place(_pointer(value, problem["loc"]), problem["msg"][0].lower() + problem["msg"][1:])
+                for problem in found[:MAX_PLACES]
+            ]
+        ) from None
+
+
+def _pointer(value: Any, location: tuple[int | str, ...]) -> str:
+    """The JSON Pointer of a pydantic location, without the steps that only name a branch of a union."""
+    path: list[int | str] = []
+    for step in location:
+        if isinstance(value, dict) and isinstance(step, str):
+            # pydantic names a member that is absent as Python does.
+            path.append(step if step in value else to_camel(step))
+            value = value.get(step)
+        elif isinstance(value, list) and isinstance(step, int):
+            path.append(step)
+            value = value[step]
+    return jsontext.pointer(tuple(path))
+
+
+# --- Answers
+
+
+def one(row: HasJson, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """`{"data": row}`."""
+    return Response(status, b'{"data":%b}' % row.json.encode(), headers or {})
+
+
+def many(
+    rows: Sequence[HasJson],
+    members: Mapping[str, object] | None = None,
+    *,
+    status: int = 200,
+    headers: dict[str, str] | None = None,
+) -> Response:
+    """`{"data": [rows], …members}`."""
+    parts = ['"data":[' + ",".join([row.json for row in rows]) + "]"]
+    parts += [f'"{name}":{json.dumps(value)}' for name, value in (members or {}).items()]
+    return Response(status, ("{" + ",".join(parts) + "}").encode(), headers or {})
+
+
+def page[Row: HasJson](
+    rows: Sequence[Row], limit: int, cursor: Callable[[Row], object], headers: dict[str, str] | None = None
+) -> Response:
+    """A page of the first limit rows, or of as many as MAX_PAGE_BYTES hold; rows beyond say that there is more.
+
+    cursor tells from the last row of a page where the next one starts.
+    """
+    size = 0
+    shown: list[Row] = []
+    for row in rows[:limit]:
+        size += len(row.json.encode()) + 1
+        if shown and size > MAX_PAGE_BYTES:
+            break
+        shown.append(row)
+    has_more = len(shown) < len(rows)
+    next_cursor = cursor(shown[-1]) if has_more else None
+    return many(shown, {"nextCursor": next_cursor, "hasMore": has_more}, headers=headers)
+
+
+def _problem(problem: Problem, request: Request) -> Response:
+    members: dict[str, object] = {
+        "type": f"urn:kata-context:problem:{problem.code}",
+        "title": problem.title,
+        "status": problem.status,
+        "detail": problem.detail,
+        "code": problem.code,
+        "requestId": request.id,
+        **problem.members,
+    }
+    if problem.places:
+        members["errors"] = [{"pointer": place.pointer, "detail": place.detail} for place in problem.places]
+    headers = {**problem.headers, "content-type": "application/problem+json"}
+    return Response(problem.status, json.dumps(members).encode(), headers, problem.code)
+
+
+# --- The application
+
+
+def endpoint(**handlers: Handler) -> App:
+    """The ASGI application of one endpoint file: a handler per method; without any, a path that does not exist.
+
+    HEAD is answered as GET without the body, OPTIONS with the methods, any other method with 405.
+    """
+    if "GET" in handlers:
+        handlers["HEAD"] = handlers["GET"]
+    allow = ", ".join([*handlers, "OPTIONS"])
+
+    async def answer(request: Request) -> Response:
+        if not handlers:
+            raise errors.RouteNotFound
+        if request.method == "OPTIONS":
+            return Response(204, headers={"allow": allow})
+        if request.method not in handlers:
+            raise errors.MethodNotAllowed(headers={"allow": allow})
+        return await handlers[request.method](request)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+        else:
+            await _serve(answer, Request(scope, receive), send)
+
+    return app
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    await receive()
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    await db.close()
+    await send({"type": "lifespan.shutdown.complete"})
+
+
+async def _serve(answer: Handler, request: Request, send: Send) -> None:
+    started = time.perf_counter()
+    watch = db.Stopwatch()
+    db.stopwatch.set(watch)
+    failure: str | None = None
+    try:
+        response = await answer(request)
+    except Disconnected:
+        return
+    except Problem as problem:
+        response = _problem(problem, request)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the client gets a problem document
+        failure = _trace(error)
+        response = _problem(errors.InternalError(), request)
+
+    milliseconds = (time.perf_counter() - started) * 1000
+    headers = {
+        "content-type": "application/json",
+        "content-length": str(len(response.body)),
+        "cache-control": "no-store",
+        "x-request-id": request.id,
+        "server-timing": f"db;dur={watch.ms:.1f}, total;dur={milliseconds:.1f}",
+        **{name.lower(): value for name, value in response.headers.items()},
+    }
+    if response.status == 204:
+        del headers["content-type"], headers["content-length"]
+    await send(
+        {
+            "type": "http.response.start",
+            "status": response.status,
+            "headers": [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()],
+        }
+    )
+    await send({"type": "http.response.body", "body": b"" if request.method == "HEAD" else response.body})
+    _log(request, response, milliseconds, watch.ms, failure)
+
+
+def _trace(error: BaseException) -> str:
+    """Where error was raised. Its message stays out: it may quote content."""
+    frames = traceback.extract_tb(error.__traceback__)
+    places = " < ".join(f"{frame.filename}:{frame.lineno} {frame.name}" for frame in reversed(frames))
+    return f"{type(error).__qualname__} at {places}"
+
+
+def _log(
+    request: Request, response: Response, milliseconds: float, db_milliseconds: float, failure: str | None
+) -> None:
+    line = {
+        "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "level": "error" if response.status >= 500 else "info",
+        "requestId": request.id,
+        "method": request.method,
+        "route": request.route,
+        "status": response.status,
+        "ms": round(milliseconds, 2),
+        "dbMs": round(db_milliseconds, 2),
+        "code": response.code,
+    }
+    if failure:
+        line["failure"] = failure
+    print(json.dumps(line), flush=True)  # noqa: T201 - stdout is where Vercel takes the log from

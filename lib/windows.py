@@ -1,0 +1,218 @@
+"""Windows: the newest messages of a context that fit a token budget. A walk along an index, however long the history.
+
+An assistant message with tool calls and the tool messages that answer it are one unit, and a window never splits one:
+providers reject a tool result whose call is missing. Must read no more rows than it returns, give or take a few.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from psycopg import AsyncConnection
+from psycopg.rows import class_row
+
+from lib import errors
+from lib.messages import MESSAGE_JSON, check_at
+
+# Bytes of JSON above which a window takes no further unit: Vercel carries answers of 4.5 MB.
+MAX_BYTES = 4_400_000
+
+# A message is at least 290 bytes of JSON (a test says so), so this many are over MAX_BYTES.
+MAX_MESSAGES = MAX_BYTES // 290
+
+# Versions that a call may lie before its answer: the largest batch. Bounds the search for a call that is not there.
+MAX_REACH = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A message that may be in a window: what the choice looks at, and its JSON text."""
+
+    version: int
+    token_count: int
+    call_ids: Sequence[str] | None
+    tool_call_id: str | None
+    json: str
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The chosen messages, oldest first; total_tokens are those of the context at the version that was asked for."""
+
+    messages: Sequence[Candidate]
+    total_tokens: int
+    latest_version: int
+
+    def figures(self, budget: int) -> dict[str, int | bool | None]:
+        """What stands beside the messages in an answer; tokens, versions and a number of messages."""
+        used = sum(message.token_count for message in self.messages)
+        first = self.messages[0].version if self.messages else None
+        return {
+            "budget": budget,
+            "usedTokens": used,
+            "overBudget": used > budget,
+            "totalTokens": self.total_tokens,
+            "firstVersion": first,
+            "lastVersion": self.messages[-1].version if self.messages else None,
+            # Versions have no gaps, so those before the first are as many messages.
+            "droppedCount": first - 1 if first else 0,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """What must be known before a window can be chosen: the calls that these ids name, from before the candidates."""
+
+    call_ids: frozenset[str]
+
+
+def choose(candidates: Sequence[Candidate], budget: int, orphans: Collection[str] = ()) -> int | Missing:
+    """The index in candidates (oldest first, not empty) at which the window opens, or what is missing to tell.
+
+    The window is the longest run up to the newest candidate within budget tokens and MAX_BYTES that splits no unit and
+    opens with no tool message; where none fits, the newest unit alone. orphans are call ids known to name no call:
+    an answer to one is like any other message, except that no window opens with it while it has another choice.
+    """
+    newest = len(candidates) - 1
+    callers = _callers(candidates)
+
+    opening, tokens, size = len(candidates), 0, 0
+    for index in range(newest, -1, -1):
+        tokens += candidates[index].token_count
+        size += len(candidates[index].json.encode())
+        if tokens > budget or size > MAX_BYTES:
+            break
+        opening = index
+
+    # Oldest first: an answer whose call lies before the opening moves the opening behind the answer.
+    unknown: dict[int, str] = {}
+    for index in range(opening, newest + 1):
+        call_id, caller = candidates[index].tool_call_id, callers[index]
+        if call_id is None:
+            continue
+        if index == opening or (caller is not None and caller < opening):
+            opening = index + 1
+        elif caller is None and call_id not in orphans:
+            unknown[index] = call_id
+    if opening <= newest:
+        missing = frozenset(call_id for index, call_id in unknown.items() if index > opening)
+        return Missing(missing) if missing else opening
+
+    # Nothing fits: the newest unit, back to the oldest call that any of its messages answers.
+    opening = index = newest
+    while index >= opening:
+        call_id, caller = candidates[index].tool_call_id, callers[index]
+        if call_id is not None and caller is None and call_id not in orphans:
+            return Missing(frozenset({call_id}))
+        opening = min(opening, index if caller is None else caller)
+        index -= 1
+    return opening
+
+
+def _callers(candidates: Sequence[Candidate]) -> list[int | None]:
+    """For each candidate the index of the newest call before it that it answers."""
+    callers: list[int | None] = []
+    calls: dict[str, int] = {}
+    for index, candidate in enumerate(candidates):
+        callers.append(calls.get(candidate.tool_call_id) if candidate.tool_call_id is not None else None)
+        calls.update((call_id, index) for call_id in candidate.call_ids or ())
+    return callers
+
+
+@dataclass(frozen=True, slots=True)
+class WindowRow:
+    """A candidate's columns beside its context's; a context without messages is one row without a version."""
+
+    latest_version: int
+    total_tokens: int
+    version: int | None
+    token_count: int
+    call_ids: Sequence[str] | None
+    tool_call_id: str | None
+    json: str
+
+
+# The running sum turns the budget into a range of messages_cumulative_tokens_idx. Both ends of the range matter: with
+# one alone the planner expects a third of the history and may scan it. The message across the budget comes too, so
+# that there is always one. The sort is on the index's order, so it touches what is new only.
+WINDOW = f"""
+WITH context AS (
+    SELECT id, latest_version, coalesce(%(at)s, latest_version) AS version,
+        CASE
+            WHEN %(at)s < latest_version
+            THEN coalesce((
+                SELECT past.cumulative_tokens FROM messages AS past
+                WHERE past.context_id = contexts.id AND past.version = %(at)s
+            ), 0)
+            ELSE total_tokens
+        END AS total_tokens
+    FROM contexts
+    WHERE id = %(context_id)s AND deleted_at IS NULL
+)
+SELECT context.latest_version, context.total_tokens, candidate.*
+FROM context
+LEFT JOIN LATERAL (
+    SELECT message.version, message.token_count, message.call_ids, message.tool_call_id, {MESSAGE_JSON} AS json
+    FROM messages AS message
+    WHERE message.context_id = context.id AND message.deleted_at IS NULL AND message.version <= context.version
+        AND message.cumulative_tokens BETWEEN context.total_tokens - %(budget)s AND context.total_tokens
+    ORDER BY message.cumulative_tokens DESC, message.version DESC
+    LIMIT {MAX_MESSAGES}
+) AS candidate ON true
+ORDER BY candidate.version
+"""
+
+
+async def read(conn: AsyncConnection[Any], context_id: UUID, *, budget: int, at: int | None = None) -> Window:
+    """The window of budget tokens, as it was at version at. Raises ContextNotFound, InvalidParameter."""
+    async with conn.cursor(row_factory=class_row(WindowRow)) as cursor:
+        await cursor.execute(WINDOW, {"context_id": context_id, "budget": budget, "at": at})
+        rows = await cursor.fetchall()
+    if not rows:
+        raise errors.ContextNotFound
+    latest_version, total_tokens = rows[0].latest_version, rows[0].total_tokens
+    check_at(at, latest_version)
+
+    candidates = [
+        Candidate(row.version, row.token_count, row.call_ids, row.tool_call_id, row.json)
+        for row in rows
+        if row.version is not None
+    ]
+    if not candidates:
+        return Window([], total_tokens, latest_version)
+
+    orphans: set[str] = set()
+    while isinstance(opening := choose(candidates, budget, orphans), Missing):
+        earlier = await _back_to_calls(conn, context_id, opening.call_ids, before=candidates[0].version)
+        candidates = earlier + candidates
+        orphans |= opening.call_ids.difference(*(call.call_ids or () for call in earlier))
+    return Window(candidates[opening:], total_tokens, latest_version)
+
+
+# Only where an answer's call lies before the budget: in a unit larger than it, or with messages between the two.
+BACK_TO_CALLS = f"""
+SELECT message.version, message.token_count, message.call_ids, message.tool_call_id, {MESSAGE_JSON} AS json
+FROM messages AS message
+WHERE message.context_id = %(context_id)s AND message.deleted_at IS NULL AND message.version < %(before)s
+    AND message.version >= (
+        SELECT min(newest) FROM (
+            SELECT max(caller.version) AS newest
+            FROM messages AS caller, unnest(caller.call_ids) AS call_id
+            WHERE caller.context_id = %(context_id)s AND caller.deleted_at IS NULL
+                AND caller.version BETWEEN %(before)s - {MAX_REACH} AND %(before)s - 1
+                AND call_id = ANY (%(call_ids)s)
+            GROUP BY call_id
+        ) AS calls
+    )
+ORDER BY message.version
+"""
+
+
+async def _back_to_calls(
+    conn: AsyncConnection[Any], context_id: UUID, call_ids: Collection[str], *, before: int
+) -> list[Candidate]:
+    """The messages from the oldest of the calls that call_ids name up to version before; none where there is none."""
+    async with conn.cursor(row_factory=class_row(Candidate)) as cursor:
+        await cursor.execute(BACK_TO_CALLS, {"context_id": context_id, "call_ids": [*call_ids], "before": before})
+        return await cursor.fetchall()

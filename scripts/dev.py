@@ -1,0 +1,94 @@
+"""Serves the API on this machine: `make dev`. Starts an embedded PostgreSQL unless DATABASE_URL names another."""
+
+import asyncio
+import contextlib
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import uvicorn
+from dotenv import load_dotenv
+
+from scripts import migrate
+from scripts.postgres import embedded
+from scripts.router import ROOT, Router
+
+DATA = ROOT / ".postgres"
+DEFAULT_PORT = "3000"
+MAX_PORT = 65535
+
+WELCOME = """
+Kata Context is serving on {url} ({database}). Ctrl-C stops it. Try:
+
+  curl -s {url}/api/health
+  curl -s {url}/api/v1/contexts -H 'Content-Type: application/json' -d '{{"name": "first"}}'
+"""
+
+
+class DevError(Exception):
+    """The server could not start; the text says why."""
+
+
+def listening_socket(port: int) -> socket.socket:
+    """A socket that listens on port of this machine only. Raises DevError where the port is taken."""
+    # Named, the protocol lets asyncio turn Nagle's algorithm off, which holds up an answer in two pieces for 44 ms.
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind(("127.0.0.1", port))
+    except OSError:
+        raise DevError(f"could not listen: port {port} is in use; stop what uses it or set PORT") from None
+    sock.listen(128)
+    return sock
+
+
+@contextmanager
+def database() -> Iterator[str]:
+    """Names the database; DATABASE_URL points at it while inside, with all migrations applied."""
+    with contextlib.ExitStack() as stack:
+        name = "the database of DATABASE_URL"
+        if not os.environ.get("DATABASE_URL"):
+            print("Starting the embedded PostgreSQL …", flush=True)
+            os.environ["DATABASE_URL"] = stack.enter_context(embedded(DATA, keep=True))
+            name = f"an embedded PostgreSQL with its data in {DATA.name}/"
+        for migration, _ in migrate.up(migrate.database_url(os.environ)):
+            print(f"Applied migration {migration.name}", flush=True)
+        yield name
+
+
+def serve(sock: socket.socket, banner: str) -> None:
+    """Serves until SIGINT or SIGTERM."""
+    config = uvicorn.Config(Router(), log_level="warning", access_log=False, lifespan="on", timeout_graceful_shutdown=3)
+    server = uvicorn.Server(config)
+    print(banner, flush=True)
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(server.serve(sockets=[sock]))
+
+
+def port_number(text: str) -> int:
+    """The port that text names. Raises DevError."""
+    if not (text.isascii() and text.isdigit() and 0 < int(text) <= MAX_PORT):
+        raise DevError(f"cannot use PORT={text}: it must be a number from 1 to {MAX_PORT}")
+    return int(text)
+
+
+def main() -> int:
+    """The command. Returns the exit status."""
+    load_dotenv(ROOT / ".env")
+    try:
+        port = port_number(os.environ.get("PORT") or DEFAULT_PORT)
+        with listening_socket(port) as sock, database() as name:
+            serve(sock, WELCOME.format(url=f"http://127.0.0.1:{port}", database=name))
+    except (DevError, migrate.MigrationError) as error:
+        print(f"dev: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        pass
+    print("Stopped.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
