@@ -94,7 +94,7 @@ async def update(conn: AsyncConnection[Any], context_id: UUID, *, body: str) -> 
 
 DELETE = f"""
 UPDATE contexts AS context
-SET deleted_at = clock_timestamp(), updated_at = clock_timestamp()
+SET deleted_at = now(), updated_at = now()
 WHERE id = %(context_id)s AND deleted_at IS NULL
 RETURNING {COLUMNS}
 """
@@ -142,6 +142,8 @@ async def list_page(
         await rows.execute(
             LIST[order, metadata is not None],
             {"created_at": created_at, "id": context_id, "metadata": metadata, "limit": limit + 1},
+            # How many contexts match depends on the filter, and so must the plan: prepared, it would not.
+            prepare=None if metadata is None else False,
         )
         return await rows.fetchall()
 

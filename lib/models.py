@@ -6,6 +6,7 @@ Answers are not built from these models (PostgreSQL writes their JSON), but test
 import re
 from collections.abc import Iterator
 from datetime import datetime
+from types import NoneType
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -74,13 +75,15 @@ class ToolCall(Open):
     function: Function
 
 
-def _content_kind(value: Any) -> str:
-    return "parts" if isinstance(value, list) else "null" if value is None else "text"
+def _content_kind(value: Any) -> str | None:
+    return {str: "text", list: "parts", NoneType: "null"}.get(type(value))
 
 
 type Content = Annotated[
     Annotated[str, Tag("text")] | Annotated[list[Part], Tag("parts")] | Annotated[None, Tag("null")],
-    Discriminator(_content_kind),
+    Discriminator(
+        _content_kind, custom_error_type="content", custom_error_message="must be a string, a list of parts or null"
+    ),
 ]
 
 

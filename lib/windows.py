@@ -135,9 +135,9 @@ class WindowRow:
 
 # The running sum turns the budget into a range of messages_cumulative_tokens_idx. Both ends of the range matter: with
 # one alone the planner expects a third of the history and may scan it. The message across the budget comes too, so
-# that there is always one. The sort is on the index's order, so it touches what is new only.
+# that there is always one. Materialized, lest the sum at a past version is looked up again for every row.
 WINDOW = f"""
-WITH context AS (
+WITH context AS MATERIALIZED (
     SELECT id, latest_version, coalesce(%(at)s, latest_version) AS version,
         CASE
             WHEN %(at)s < latest_version

@@ -17,8 +17,8 @@ CREATE TABLE contexts (
     message_count bigint NOT NULL DEFAULT 0,
     total_tokens bigint NOT NULL DEFAULT 0,
     latest_version bigint NOT NULL DEFAULT 0,
-    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now(),
     deleted_at timestamptz,
 
     CONSTRAINT contexts_pkey PRIMARY KEY (id),

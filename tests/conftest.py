@@ -1,9 +1,15 @@
-"""One PostgreSQL and one server for the whole run. A context is its own world, so tests share them."""
+"""One PostgreSQL and one server for the whole run: a context is its own world, so tests share them.
 
+`--url` runs the tests of tests/api against a server that is up already; TEST_DATABASE_URL names its database.
+"""
+
+import asyncio
 import os
 import threading
-from collections.abc import Iterator
-from uuid import uuid4
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager
+from typing import Any
 
 import httpx
 import psycopg
@@ -13,3 +19,84 @@ import uvicorn
 from scripts import migrate, postgres
 from scripts.dev import listening_socket
 from scripts.router import Router
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--url", help="test the server at this URL instead of one in this process")
+
+
+@pytest.fixture(scope="session")
+def database_url() -> Iterator[str]:
+    """A migrated database."""
+    with ExitStack() as stack:
+        url = os.environ.get("TEST_DATABASE_URL") or stack.enter_context(postgres.temporary())
+        list(migrate.up(url))
+        yield url
+
+
+@pytest.fixture(scope="session")
+def url(request: pytest.FixtureRequest, database_url: str) -> Iterator[str]:
+    """The URL of a server on that database."""
+    if url := request.config.getoption("--url"):
+        yield url
+        return
+    os.environ["DATABASE_URL"] = database_url
+    with listening_socket(0) as sock:
+        server = uvicorn.Server(uvicorn.Config(Router(), http="h11", log_level="warning", access_log=False, lifespan="on"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]})
+        thread.start()
+        try:
+            while not server.started:
+                time.sleep(0.01)
+            yield f"http://127.0.0.1:{sock.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+@pytest.fixture(scope="session")
+def api(url: str) -> Iterator[httpx.Client]:
+    """A client of the server."""
+    with httpx.Client(base_url=url, timeout=60) as client:
+        yield client
+
+
+@pytest.fixture
+def context_id(api: httpx.Client) -> str:
+    """A new, empty context."""
+    answer = api.post("/api/v1/contexts", json={})
+    assert answer.status_code == 201, answer.text
+    context_id: str = answer.json()["data"]["id"]
+    return context_id
+
+
+@pytest.fixture(scope="session")
+def database(database_url: str) -> Iterator[psycopg.Connection[Any]]:
+    """A connection of the test's own, past the API."""
+    with psycopg.connect(database_url, autocommit=True) as conn:
+        yield conn
+
+
+type Connect = Callable[[], Any]
+
+
+@pytest.fixture
+def connect(database_url: str) -> Connect:
+    """Opens connections as the pool's are: asynchronous, in autocommit."""
+
+    @asynccontextmanager
+    async def connect() -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+        async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as conn:
+            yield conn
+
+    return connect
+
+
+@pytest.fixture(scope="session")
+def run() -> Callable[[Awaitable[Any]], Any]:
+    """Runs a coroutine to its end."""
+
+    async def main[T](awaitable: Awaitable[T]) -> T:
+        return await awaitable
+
+    return lambda awaitable: asyncio.run(main(awaitable))

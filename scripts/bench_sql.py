@@ -1,0 +1,209 @@
+"""The bench's first section: the repositories in process, against the least that PostgreSQL and psycopg could do.
+
+What is compared alternates, iteration by iteration and in both orders, so that a busy machine slows all of it alike.
+"""
+
+import json
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from statistics import median
+from typing import Any
+from uuid import UUID, uuid4
+
+from psycopg import AsyncConnection
+from psycopg.types.string import TextLoader
+
+from lib import messages, web, windows
+from scripts.bench_report import Report
+
+# Every message has this many tokens, so that 8,000 tokens are 133 messages.
+TOKENS = 60
+TEXT = "The agent read the file, found the failing test, and asked which of the two fixes to apply first. " * 3
+
+BUDGET = 8000
+WINDOW = BUDGET // TOKENS
+
+# A context of 100 messages cannot fill 8,000 tokens; with 80 messages both contexts answer with as many rows.
+SMALL_BUDGET = 80 * TOKENS
+SMALL = 100
+HOLDS_WINDOW = 140
+LARGE = 100_000
+MILLION = 1_000_000
+
+WARM_UP = 20
+
+type Subject = Callable[[int], Awaitable[object]]
+
+
+async def medians(iterations: int, subjects: dict[str, Subject]) -> dict[str, float]:
+    """Each subject's median in milliseconds; a subject is called with 0, 1, 2 …"""
+    times: dict[str, list[float]] = {name: [] for name in subjects}
+    for iteration in range(WARM_UP + iterations):
+        order = list(subjects.items())
+        for name, subject in order if iteration % 2 else reversed(order):
+            started = time.perf_counter()
+            await subject(iteration)
+            times[name].append(time.perf_counter() - started)
+    return {name: median(measured[WARM_UP:]) * 1000 for name, measured in times.items()}
+
+
+NEW_CONTEXT = """
+INSERT INTO contexts (message_count, total_tokens, latest_version)
+VALUES (%(count)s, %(count)s * %(tokens)s, %(count)s)
+RETURNING id
+"""
+
+# Turns of four: a question, an assistant's tool call, its result, the answer.
+FILL = """
+INSERT INTO messages (
+    context_id, version, role, content, tool_calls, call_ids, tool_call_id, tool_name,
+    token_count, cumulative_tokens, created_at
+)
+SELECT %(context_id)s, version,
+    CASE turn WHEN 0 THEN 'user' WHEN 2 THEN 'tool' ELSE 'assistant' END,
+    CASE WHEN turn <> 1 THEN to_json(%(text)s::text) END,
+    CASE WHEN turn = 1 THEN json_build_array(json_build_object('id', 'call_' || version, 'type', 'function',
+        'function', json_build_object('name', 'read_file', 'arguments', to_json(%(text)s::text)::text))) END,
+    CASE WHEN turn = 1 THEN ARRAY['call_' || version] END,
+    CASE WHEN turn = 2 THEN 'call_' || version - 1 END,
+    CASE WHEN turn = 2 THEN 'read_file' END,
+    %(tokens)s, version * %(tokens)s, now() - interval '1 second' * (%(count)s - version)
+FROM (SELECT version, (version - 1) %% 4 AS turn FROM generate_series(1, %(count)s::bigint) AS version) AS numbered
+"""
+
+
+async def fill(conn: AsyncConnection[Any], count: int) -> UUID:
+    """A context of count messages of TOKENS tokens each."""
+    cursor = await conn.execute(NEW_CONTEXT, {"count": count, "tokens": TOKENS})
+    context_id: UUID = (await cursor.fetchall())[0][0]
+    await conn.execute(FILL, {"context_id": context_id, "count": count, "tokens": TOKENS, "text": TEXT})
+    return context_id
+
+
+async def measure(report: Report, conn: AsyncConnection[Any], *, million: bool) -> UUID:
+    """Prints the section. Returns the context of 100,000 messages, for the sections that follow."""
+    contexts = {count: await fill(conn, count) for count in (SMALL, HOLDS_WINDOW, LARGE)}
+    if million:
+        contexts[MILLION] = await fill(conn, MILLION)
+    await conn.execute("VACUUM (ANALYZE) contexts, messages")
+
+    report.section("In process, one connection in autocommit", "median ms", "ratio", "goal", "")
+    await _appends(report, conn, contexts[SMALL])
+    contexts[SMALL] = await fill(conn, SMALL)
+    await _window_against_tuples(report, conn, contexts[LARGE])
+    await _windows_by_size(report, conn, contexts)
+    await _pages(report, conn, contexts[LARGE])
+    return contexts[LARGE]
+
+
+# No foreign key, no checks, no index but the primary key: what any table of messages costs at least.
+BARE_TABLE = (
+    "CREATE TABLE bare (LIKE messages INCLUDING DEFAULTS, CONSTRAINT bare_pkey PRIMARY KEY (context_id, version))"
+)
+BARE_INSERT = """
+INSERT INTO bare (context_id, version, role, content, token_count, cumulative_tokens, created_at)
+VALUES (%s, %s, %s, %s, %s, %s, %s)
+"""
+
+
+async def _appends(report: Report, conn: AsyncConnection[Any], context_id: UUID) -> None:
+    await conn.execute(BARE_TABLE)
+    bare_id, now, content = uuid4(), datetime.now(UTC), json.dumps(TEXT)
+    turn = json.dumps({"messages": [{"role": role, "content": TEXT} for role in ("user", "assistant")]})
+
+    async def bare(iteration: int) -> None:
+        row = [bare_id, iteration, "user", content, TOKENS, TOKENS * iteration, now]
+        await conn.execute(BARE_INSERT, row)
+
+    async def ours(_: int) -> None:
+        await messages.append(conn, context_id, body=turn, token_counts=[TOKENS] * 2, embeddings=[None] * 2)
+
+    names = "SELECT 1", "floor: INSERT of one row, bare table and primary key only", "append of a turn of two messages"
+    subjects: list[Subject] = [lambda _: conn.execute("SELECT 1"), bare, ours]
+    select_ms, bare_ms, ours_ms = (await medians(1000, dict(zip(names, subjects, strict=True)))).values()
+    report.row(names[0], f"{select_ms:.3f}")
+    report.row(names[1], f"{bare_ms:.3f}", "1.00")
+    report.at_most(names[2], f"{ours_ms:.3f}", measured=ours_ms / bare_ms, limit=2.0)
+
+
+# The values that an answer shows, and the range that the window turned out to be.
+TUPLES = """
+SELECT id, context_id, version, role, content, tool_calls, tool_call_id, tool_name, model, metadata, token_count,
+    embedding IS NOT NULL, created_at
+FROM messages
+WHERE context_id = %s AND version BETWEEN %s AND %s
+ORDER BY version
+"""
+
+
+async def _window_against_tuples(report: Report, conn: AsyncConnection[Any], context_id: UUID) -> None:
+    rows = [context_id, LARGE - WINDOW + 1, LARGE]
+
+    async def tuples(_: int) -> None:
+        cursor = await conn.execute(TUPLES, rows)
+        assert len(await cursor.fetchall()) == WINDOW
+
+    async def unparsed(_: int) -> None:
+        cursor = conn.cursor()
+        cursor.adapters.register_loader("json", TextLoader)
+        await cursor.execute(TUPLES, rows)
+        assert len(await cursor.fetchall()) == WINDOW
+
+    async def ours(_: int) -> None:
+        await _window(conn, context_id, BUDGET, WINDOW)
+
+    names = (
+        f"floor: the same {WINDOW} rows as plain tuples, by primary key",
+        "the same, with psycopg leaving the json columns as text",
+        f"window of {BUDGET:,} tokens = {WINDOW} messages, statement to JSON bytes",
+    )
+    tuples_ms, unparsed_ms, ours_ms = (
+        await medians(400, dict(zip(names, [tuples, unparsed, ours], strict=True)))
+    ).values()
+    report.row(names[0], f"{tuples_ms:.3f}", "1.00")
+    report.row(names[1], f"{unparsed_ms:.3f}", f"{unparsed_ms / tuples_ms:.2f}")
+    report.at_most(names[2], f"{ours_ms:.3f}", measured=ours_ms / tuples_ms, limit=1.0)
+
+
+async def _window(conn: AsyncConnection[Any], context_id: UUID, budget: int, expected: int) -> bytes:
+    window = await windows.read(conn, context_id, budget=budget)
+    assert len(window.messages) == expected, len(window.messages)
+    return web.many(window.messages, window.figures(budget)).body
+
+
+async def _windows_by_size(report: Report, conn: AsyncConnection[Any], contexts: dict[int, UUID]) -> None:
+    for budget, first in ((SMALL_BUDGET, SMALL), (BUDGET, HOLDS_WINDOW)):
+        sizes = [first, *(size for size in contexts if size >= LARGE)]
+        times = await medians(
+            400,
+            {
+                str(size): lambda _, size=size: _window(conn, contexts[size], budget, budget // TOKENS)  # type: ignore[misc] # a lambda's default has no type
+                for size in sizes
+            },
+        )
+        name = f"window of {budget:,} tokens = {budget // TOKENS} messages, in a context of"
+        report.row(f"{name} {first:,}", f"{times[str(first)]:.3f}", "1.00")
+        for size in sizes[1:]:
+            ratio = times[str(size)] / times[str(first)]
+            report.at_most(f"{name} {size:,}", f"{times[str(size)]:.3f}", measured=ratio, limit=1.2)
+
+
+async def _pages(report: Report, conn: AsyncConnection[Any], context_id: UUID) -> None:
+    async def page(after: int) -> bytes:
+        rows, _ = await messages.page(conn, context_id, limit=50, cursor=after)
+        return web.page(rows, 50, lambda row: row.version).body
+
+    places = {"start": 0, "middle": LARGE // 2, "end": LARGE - 51}
+    times = await medians(
+        400,
+        {place: lambda _, after=after: page(after) for place, after in places.items()},  # type: ignore[misc] # as above
+    )
+    least = min(times.values())
+    for place, milliseconds in times.items():
+        report.at_most(
+            f"page of 50 at the {place} of {LARGE:,} messages",
+            f"{milliseconds:.3f}",
+            measured=milliseconds / least,
+            limit=1.2,
+        )

@@ -1,0 +1,227 @@
+"""What bad requests get: a problem document (RFC 9457) with a stable code, from a process that goes on serving."""
+
+import socket
+import uuid
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+CONTEXTS = "/api/v1/contexts"
+JSON = {"content-type": "application/json"}
+
+
+def assert_problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
+    problem: dict[str, Any] = answer.json()
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert problem["code"] == code
+    assert problem["type"] == f"urn:kata-context:problem:{code}"
+    assert problem["status"] == status
+    assert problem["title"]
+    assert problem["detail"]
+    assert problem["requestId"] == answer.headers["x-request-id"]
+    return problem
+
+
+class TestPaths:
+    @pytest.mark.parametrize(
+        "path",
+        [
+            "/",
+            "/api",
+            "/api/v1",
+            "/api/v1/contextss",
+            f"{CONTEXTS}/{uuid.uuid4()}/nope",
+            f"{CONTEXTS}/{uuid.uuid4()}/messages/5",
+            "/favicon.ico",
+            "/lib/config.py",
+            "/..%2f..%2fetc/passwd",
+        ],
+    )
+    def test_unknown_ones_are_not_found(self, api: httpx.Client, path: str) -> None:
+        for method in ("GET", "POST", "DELETE"):
+            assert_problem(api.request(method, path), 404, "route_not_found")
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "abc",
+            "a%2Fb",
+            "%00",
+            "00000000-0000-0000-0000-00000000000%00",
+            "{00000000-0000-4000-8000-000000000000}",
+            "00000000000040008000000000000000",
+            "urn:uuid:00000000-0000-4000-8000-000000000000",
+            "0" * 4000,
+            "%ff%fe",
+            "' OR 1=1 --",
+            "[id]",
+        ],
+    )
+    def test_an_id_that_is_no_uuid_is_refused_on_every_route(self, api: httpx.Client, text: str) -> None:
+        for path in (f"{CONTEXTS}/{text}", f"{CONTEXTS}/{text}/messages", f"{CONTEXTS}/{text}/window?budget=1"):
+            assert_problem(api.get(path), 400, "invalid_id")
+
+    def test_any_uuid_of_rfc_9562_is_an_id(self, api: httpx.Client) -> None:
+        for text in (uuid.uuid1(), uuid.uuid4(), uuid.UUID(int=0), uuid.UUID(int=2**128 - 1)):
+            assert_problem(api.get(f"{CONTEXTS}/{text}"), 404, "context_not_found")
+
+
+class TestMethods:
+    @pytest.mark.parametrize(
+        ("path", "allow"),
+        [
+            ("/api/health", {"GET", "HEAD", "OPTIONS"}),
+            (CONTEXTS, {"GET", "HEAD", "POST", "OPTIONS"}),
+            (f"{CONTEXTS}/{uuid.uuid4()}", {"GET", "HEAD", "PATCH", "DELETE", "OPTIONS"}),
+            (f"{CONTEXTS}/{uuid.uuid4()}/messages", {"GET", "HEAD", "POST", "OPTIONS"}),
+            (f"{CONTEXTS}/{uuid.uuid4()}/window", {"GET", "HEAD", "OPTIONS"}),
+        ],
+    )
+    def test_those_not_served_get_405_and_options_the_list(
+        self, api: httpx.Client, path: str, allow: set[str]
+    ) -> None:
+        for method in {"GET", "POST", "PUT", "PATCH", "DELETE", "BREW"} - allow:
+            refused = api.request(method, path)
+            assert_problem(refused, 405, "method_not_allowed")
+            assert set(refused.headers["allow"].split(", ")) == allow
+
+        options = api.options(path)
+        assert (options.status_code, options.content) == (204, b"")
+        assert set(options.headers["allow"].split(", ")) == allow
+
+    def test_head_is_get_without_the_body(self, api: httpx.Client, context_id: str) -> None:
+        for path in (CONTEXTS, f"{CONTEXTS}/{context_id}", f"{CONTEXTS}/{uuid.uuid4()}"):
+            head, get = api.head(path), api.get(path)
+            assert (head.status_code, head.content) == (get.status_code, b"")
+            assert head.headers["content-length"] == get.headers["content-length"]
+
+
+class TestBodies:
+    @pytest.fixture(params=[CONTEXTS, "messages"])
+    def path(self, request: pytest.FixtureRequest, context_id: str) -> str:
+        return request.param if request.param == CONTEXTS else f"{CONTEXTS}/{context_id}/messages"
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b"{",
+            b'{"name": "x"',
+            b'{"messages": [{"role": "user", "content": "cut of',
+            b"{'name': 'x'}",
+            b'{"name": "x",}',
+            b'{"name": "tab\there"}',
+            b'{"name": "\\x41"}',
+            b"\xff\xfe{}",
+            b'{"name": "\xed\xa0\x80"}',
+            b"\xef\xbb\xbf{}",
+            b'{"name": 01}',
+            b"{} {}",
+            b"\0",
+        ],
+    )
+    def test_that_are_no_json_are_malformed(self, api: httpx.Client, path: str, body: bytes) -> None:
+        assert_problem(api.post(path, content=body, headers=JSON), 400, "malformed_json")
+
+    @pytest.mark.parametrize("body", [b"null", b"5", b'"text"', b"[]", b"true"])
+    def test_that_are_no_object_are_invalid(self, api: httpx.Client, path: str, body: bytes) -> None:
+        problem = assert_problem(api.post(path, content=body, headers=JSON), 400, "invalid_body")
+
+        assert problem["errors"][0]["pointer"] == ""
+
+    @pytest.mark.parametrize(
+        "headers",
+        [
+            {},
+            {"content-type": "text/plain"},
+            {"content-type": "application/x-www-form-urlencoded"},
+            {"content-type": "application/json; charset=latin-1"},
+            {"content-type": "application/jsonp"},
+            {"content-type": "application/json", "content-encoding": "gzip"},
+        ],
+    )
+    def test_of_another_type_are_refused(self, api: httpx.Client, path: str, headers: dict[str, str]) -> None:
+        assert_problem(api.post(path, content=b"{}", headers=headers), 415, "unsupported_media_type")
+
+    @pytest.mark.parametrize("kind", ["application/json", "Application/JSON; charset=utf-8", 'application/json;charset="UTF-8"'])
+    def test_of_json_in_any_spelling_are_taken(self, api: httpx.Client, kind: str) -> None:
+        assert api.post(CONTEXTS, content=b"{}", headers={"content-type": kind}).status_code == 201
+
+    def test_of_4_4_mb_are_stored_and_of_4_6_mb_refused(self, api: httpx.Client, context_id: str) -> None:
+        path = f"{CONTEXTS}/{context_id}/messages"
+
+        def body(size: int) -> bytes:
+            return b'{"messages":[{"role":"user","content":"%b"}]}' % (b"x" * (size - 48))
+
+        stored = api.post(path, content=body(4_400_000), headers=JSON)
+        assert stored.status_code == 201
+        assert len(stored.json()["data"][0]["content"]) == 4_400_000 - 48
+
+        assert_problem(api.post(path, content=body(4_600_000), headers=JSON), 413, "payload_too_large")
+        chunks = (b" " * 100_000 for _ in range(46))
+        assert_problem(api.post(path, content=chunks, headers=JSON), 413, "payload_too_large")
+        assert api.get(f"{CONTEXTS}/{context_id}").json()["data"]["latestVersion"] == 1
+
+    def test_of_20_mb_are_refused_before_their_end(self, api: httpx.Client) -> None:
+        try:
+            assert_problem(api.post(CONTEXTS, content=b" " * 20_000_000, headers=JSON), 413, "payload_too_large")
+        except httpx.TransportError:
+            pass  # the server had answered and closed while the client was still sending
+        assert api.get("/api/health").status_code == 200
+
+    def test_sent_in_chunks_are_put_together(self, api: httpx.Client) -> None:
+        answer = api.post(CONTEXTS, content=iter([b'{"na', b'me": "\xc3', b'\xa9"}']), headers=JSON)
+
+        assert answer.json()["data"]["name"] == "é"
+
+    def test_errors_echo_no_content(self, api: httpx.Client, context_id: str) -> None:
+        secret = "hunter2"
+        for body in (
+            f'{{"messages": [{{"role": "{secret}", "content": ["{secret}"], "tokenCount": "{secret}"}}]}}',
+            f'{{"messages": "{secret}',
+        ):
+            refused = api.post(f"{CONTEXTS}/{context_id}/messages", content=body, headers=JSON)
+            assert refused.status_code == 400
+            assert secret not in refused.text
+
+
+class TestParameters:
+    def test_given_twice_are_refused(self, api: httpx.Client, context_id: str) -> None:
+        refused = api.get(f"{CONTEXTS}/{context_id}/window?budget=1&budget=2&at=0&at=0")
+
+        problem = assert_problem(refused, 400, "invalid_parameter")
+        assert problem["errors"] == [
+            {"pointer": "/budget", "detail": "given more than once"},
+            {"pointer": "/at", "detail": "given more than once"},
+        ]
+
+    @pytest.mark.parametrize("query", ["metadata=%ff", "&".join(f"p{i}=1" for i in range(101))])
+    def test_that_cannot_be_read_are_refused(self, api: httpx.Client, query: str) -> None:
+        assert_problem(api.get(f"{CONTEXTS}?{query}"), 400, "invalid_parameter")
+
+
+class TestRequestId:
+    def test_is_taken_from_the_client(self, api: httpx.Client) -> None:
+        assert api.get("/api/health", headers={"x-request-id": "abc-1.2:3_4"}).headers["x-request-id"] == "abc-1.2:3_4"
+
+    @pytest.mark.parametrize("sent", ["", "a b", "x" * 129, "é".encode()])
+    def test_is_made_where_the_clients_is_unfit(self, api: httpx.Client, sent: str | bytes) -> None:
+        answer = api.get("/api/health", headers=[(b"x-request-id", sent if isinstance(sent, bytes) else sent.encode())])
+
+        assert len(answer.headers["x-request-id"]) == 32
+
+
+class TestConnections:
+    def test_that_end_in_the_middle_of_a_body_store_nothing(
+        self, api: httpx.Client, url: str, context_id: str
+    ) -> None:
+        host = urlsplit(url)
+        with socket.create_connection((host.hostname, host.port)) as sock:
+            sock.sendall(
+                f"POST {CONTEXTS}/{context_id}/messages HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                'Content-Length: 1000\r\n\r\n{"messages":[{"role":"user","content":"x"}'.encode()
+            )
+
+        assert api.get(f"{CONTEXTS}/{context_id}").json()["data"]["latestVersion"] == 0

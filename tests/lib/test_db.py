@@ -1,0 +1,116 @@
+"""The pool: what it raises in psycopg's place, and that nothing is lost on the way."""
+
+import asyncio
+import os
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from lib import config, db, errors
+
+Run = Callable[[Awaitable[Any]], Any]
+
+
+@pytest.fixture
+def configure(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Gives this test a pool of its own, for the given environment."""
+    monkeypatch.setattr(db, "_pool", None)
+
+    def configure(**variables: str) -> None:
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        config.settings.cache_clear()
+
+    yield configure
+    monkeypatch.undo()
+    config.settings.cache_clear()
+
+
+async def query(statement: str = "SELECT 1") -> Any:
+    async with db.connection() as conn:
+        return await (await conn.execute(statement.encode())).fetchone()
+
+
+class TestConnection:
+    def test_is_in_autocommit(self, configure: Any, run: Run, database_url: str) -> None:
+        configure(DATABASE_URL=database_url)
+
+        async def status() -> Any:
+            async with db.connection() as conn:
+                await conn.execute("SELECT 1")
+                return conn.info.transaction_status
+            await db.close()
+
+        assert run(closing(status())) == psycopg.pq.TransactionStatus.IDLE
+
+    def test_counts_the_milliseconds_it_was_held(self, configure: Any, run: Run, database_url: str) -> None:
+        configure(DATABASE_URL=database_url)
+
+        async def held() -> float:
+            watch = db.Stopwatch()
+            db.stopwatch.set(watch)
+            await query("SELECT pg_sleep(0.05)")
+            return watch.ms
+
+        assert run(closing(held())) >= 50
+
+    def test_of_a_pool_that_is_busy_raises_pool_exhausted(
+        self, configure: Any, run: Run, database_url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        configure(DATABASE_URL=database_url, DATABASE_POOL_SIZE="1")
+
+        async def burst() -> list[Any]:
+            return await asyncio.gather(*(query("SELECT pg_sleep(0.02)") for _ in range(60)), return_exceptions=True)
+
+        results = run(closing(burst()))
+        refused = [result for result in results if isinstance(result, errors.PoolExhausted)]
+        assert len(results) - len(refused) == results.count(("",))
+        assert len(refused) >= 1
+
+    def test_to_an_absent_server_raises_database_unavailable(self, configure: Any, run: Run) -> None:
+        configure(DATABASE_URL="postgresql://someone:secret@127.0.0.1:1/none")
+
+        with pytest.raises(errors.Unavailable) as raised:
+            run(closing(query()))
+        assert "secret" not in str(raised.value)
+        assert raised.value.headers == {"Retry-After": "1"}
+
+    @pytest.mark.parametrize(
+        ("statement", "error"),
+        [
+            ("SELECT * FROM no_such_table", errors.MigrationsPending),
+            ("SELECT no_such_column FROM contexts", errors.MigrationsPending),
+            ("SELECT pg_terminate_backend(pg_backend_pid())", errors.DatabaseUnavailable),
+            ("SELECT 1 / 0", psycopg.errors.DivisionByZero),
+        ],
+    )
+    def test_maps_what_psycopg_raises(
+        self, configure: Any, run: Run, database_url: str, statement: str, error: type[Exception]
+    ) -> None:
+        configure(DATABASE_URL=database_url)
+
+        with pytest.raises(error):
+            run(closing(query(statement)))
+
+    def test_after_a_gap_is_a_new_one(
+        self, configure: Any, run: Run, database_url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        configure(DATABASE_URL=database_url)
+
+        async def pids(gap: float) -> set[Any]:
+            before = await query("SELECT pg_backend_pid()")
+            monkeypatch.setattr(db, "_last_used", time.time() - gap)
+            return {before, await query("SELECT pg_backend_pid()")}
+
+        assert len(run(closing(pids(gap=0)))) == 1
+        assert len(run(closing(pids(gap=db.IDLE_GAP + 1)))) == 2
+
+
+async def closing(awaitable: Awaitable[Any]) -> Any:
+    try:
+        return await awaitable
+    finally:
+        await db.close()

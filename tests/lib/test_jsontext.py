@@ -1,0 +1,70 @@
+"""JSON text: what PostgreSQL and Python would not read alike is refused, with its place."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lib import errors, jsontext
+from lib.errors import Place
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+def refused(text: str) -> list[Place]:
+    with pytest.raises(errors.InvalidBody) as raised:
+        jsontext.parse(text)
+    return list(raised.value.places)
+
+
+class TestParse:
+    @given(VALUES)
+    def test_reads_what_json_writes(self, value: object) -> None:
+        text = json.dumps(value)
+
+        if "\\u0000" in text:
+            assert refused(text)
+        else:
+            assert jsontext.parse(text) == value
+
+    def test_names_line_and_column_of_what_is_no_json(self) -> None:
+        with pytest.raises(errors.MalformedJson, match="line 2, column 3"):
+            jsontext.parse('{\n  x: 1}')
+
+    def test_names_every_place_up_to_20(self) -> None:
+        assert [place.pointer for place in refused('{"a": "\\u0000", "b": [1, NaN], "c": {"d": 1, "d": 2}}')] == [
+            "/a",
+            "/b/1",
+            "/c",
+        ]
+        assert len(refused("[" + ",".join(["NaN"] * 100) + "]")) == 20
+
+    def test_takes_an_escaped_backslash_before_u0000_for_text(self) -> None:
+        assert jsontext.parse('"\\\\u0000"') == "\\u0000"
+
+    def test_takes_pairs_of_surrogates(self) -> None:
+        assert jsontext.parse('"\\ud83d\\ude00"') == "😀"
+
+    @pytest.mark.parametrize("depth", [129, 500, 5_000, 200_000])
+    def test_refuses_the_129th_level(self, depth: int) -> None:
+        assert jsontext.parse("[" * 128 + "]" * 128)
+        assert refused("[" * depth + "]" * depth)[0].pointer == "/0" * 128
+
+    def test_names_the_place_of_what_is_too_deep_among_other_things(self) -> None:
+        deep = '{"x":' * 100_000 + "1" + "}" * 100_000
+
+        [place] = refused('{"a": [1, {"[": "]"}, []], "b\\"~/": {"c": [0, ' + deep + "]}}")
+
+        assert place.pointer == '/b"~0~1/c/1' + "/x" * 125
+
+    @pytest.mark.parametrize("number", ["1e309", "-1e309", "9" * 310, "-" + "9" * 310, "9" * 100_000])
+    def test_refuses_a_number_beyond_a_double(self, number: str) -> None:
+        assert refused(f'{{"n": [{number}]}}')[0].pointer == "/n/0"
+
+    @pytest.mark.parametrize("number", ["1e308", "5e-324", "1e-400", "9" * 308, "1" + "0" * 308, "-0", "0.1"])
+    def test_takes_any_number_within_a_double(self, number: str) -> None:
+        assert jsontext.parse(number) == float(number)
