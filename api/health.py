@@ -5,31 +5,13 @@ import time
 from datetime import UTC, datetime
 
 from lib import __version__, config, db, errors, health
+from lib.models import HealthQuery
 from lib.web import Request, Response, endpoint
 
 
-async def read_health(_: Request) -> Response:
-    started = time.perf_counter()
-    checks: dict[str, object]
-    try:
-        async with db.connection() as conn:
-            database = await health.read(conn)
-        settings = config.settings()
-        pending = health.pending(database.applied)
-        degraded = bool(pending) or (settings.on_vercel and not settings.pooled)
-        status = "degraded" if degraded else "healthy"
-        checks = {
-            "database": {
-                "status": "connected",
-                "latencyMs": round((time.perf_counter() - started) * 1000, 1),
-                "pooled": settings.pooled,
-                "pgvector": database.pgvector,
-            },
-            "migrations": {"status": "pending" if pending else "up to date", "pending": pending},
-        }
-    except errors.Unavailable as problem:
-        status = "unhealthy"
-        checks = {"database": {"status": "disconnected", "error": problem.detail}}
+async def read_health(request: Request) -> Response:
+    ready = request.query(HealthQuery).probe == "readiness"
+    status, checks = await _readiness() if ready else ("healthy", {})
     answer = {
         "status": status,
         "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
@@ -39,4 +21,31 @@ async def read_health(_: Request) -> Response:
     return Response(503 if status == "unhealthy" else 200, json.dumps(answer).encode())
 
 
-app = endpoint(GET=read_health)
+async def _readiness() -> tuple[str, dict[str, object]]:
+    started = time.perf_counter()
+    database, prepared = health.Database(pgvector=None, applied=[]), None
+    try:
+        async with db.connection() as conn:
+            prepared = conn.prepare_threshold is not None
+            database = await health.read(conn)
+    except errors.MigrationsPending:
+        pass  # never migrated: all of them are pending
+    except errors.Unavailable as problem:
+        return "unhealthy", {"database": {"status": "disconnected", "error": problem.detail}}
+    settings = config.settings()
+    pending = health.pending(database.applied)
+    checks = {
+        "database": {
+            "status": "connected",
+            "latencyMs": round((time.perf_counter() - started) * 1000, 1),
+            "pooled": settings.pooled,
+            "preparedStatements": prepared,
+            "pgvector": database.pgvector,
+        },
+        "migrations": {"status": "pending" if pending else "up to date", "pending": pending},
+    }
+    degraded = pending or (settings.on_vercel and not settings.pooled)
+    return "degraded" if degraded else "healthy", checks
+
+
+app = endpoint(public=True, GET=read_health)

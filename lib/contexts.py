@@ -7,10 +7,12 @@ from typing import Any
 from uuid import UUID
 
 from psycopg import AsyncConnection, AsyncCursor
+from psycopg.errors import UniqueViolation
 from psycopg.rows import class_row
 
 from lib import errors
 from lib.errors import Place
+from lib.models import Idempotency
 
 # A context as this API answers with it. models.Context says the same in Python; a test holds the two together.
 CONTEXT_JSON = """(
@@ -37,6 +39,11 @@ class ContextRow:
     json: str
 
     @property
+    def etag(self) -> str:
+        """The latest version, and the time of the last change for what is no message."""
+        return f'"{self.latest_version}.{self.updated_at.timestamp() * 1e6:.0f}"'
+
+    @property
     def cursor(self) -> str:
         """The opaque cursor of the page after this context."""
         return base64.urlsafe_b64encode(f"{self.created_at.isoformat()}/{self.id}".encode()).decode()
@@ -45,19 +52,60 @@ class ContextRow:
 COLUMNS = f"context.id, context.latest_version, context.created_at, context.updated_at, {CONTEXT_JSON} AS json"
 
 
+# As with an append, a key that a request in flight is claiming cannot be seen, but breaks context_keys_pkey.
 CREATE = f"""
-INSERT INTO contexts AS context (name, metadata)
-SELECT body.name, coalesce(body.metadata, '{{}}')
-FROM json_to_record(%(body)s::json) AS body (name text, metadata jsonb)
-RETURNING {COLUMNS}
+WITH context AS (
+    INSERT INTO contexts (name, metadata)
+    SELECT body.name, coalesce(body.metadata, '{{}}')
+    FROM json_to_record(%(body)s::json) AS body (name text, metadata jsonb)
+    WHERE NOT EXISTS (SELECT FROM context_keys WHERE key = %(key)s)
+    RETURNING *
+), claim AS (
+    INSERT INTO context_keys (key, fingerprint, context_id)
+    SELECT %(key)s, %(fingerprint)s, id FROM context WHERE %(key)s::text IS NOT NULL
+)
+SELECT {COLUMNS} FROM context
+"""
+
+# The context as it was when it was new: what has come to it since is not in the first answer.
+CREATED = f"""
+SELECT {COLUMNS}
+FROM context_keys, LATERAL (
+    SELECT contexts.id, body.name, coalesce(body.metadata, '{{}}') AS metadata, 0 AS message_count,
+        0 AS total_tokens, 0 AS latest_version, contexts.parent_id, contexts.fork_version,
+        contexts.created_at, contexts.created_at AS updated_at, NULL::timestamptz AS deleted_at
+    FROM contexts, json_to_record(%(body)s::json) AS body (name text, metadata jsonb)
+    WHERE contexts.id = context_keys.context_id
+) AS context
+WHERE context_keys.key = %(key)s AND context_keys.fingerprint = %(fingerprint)s
 """
 
 
-async def create(conn: AsyncConnection[Any], *, body: str) -> ContextRow:
-    """The new context, from the JSON text of a models.NewContext."""
+async def create(
+    conn: AsyncConnection[Any], *, body: str, idempotency: Idempotency | None = None
+) -> tuple[ContextRow, bool]:
+    """The new context, from the JSON text of a models.NewContext, and whether an earlier request had made it.
+
+    Raises IdempotencyKeyReused.
+    """
+    parameters = {
+        "body": body,
+        "key": idempotency and idempotency.key,
+        "fingerprint": idempotency and idempotency.fingerprint,
+    }
     async with _cursor(conn) as cursor:
-        await cursor.execute(CREATE, {"body": body})
-        return await _only(cursor)
+        try:
+            await cursor.execute(CREATE, parameters)
+            if row := await cursor.fetchone():
+                return row, False
+        except UniqueViolation as error:
+            if error.diag.constraint_name != "context_keys_pkey":
+                raise
+        await cursor.execute(CREATED, parameters)
+        row = await cursor.fetchone()
+    if row is None:
+        raise errors.IdempotencyKeyReused
+    return row, True
 
 
 READ = f"SELECT {COLUMNS} FROM contexts AS context WHERE id = %(context_id)s AND deleted_at IS NULL"

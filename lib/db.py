@@ -4,6 +4,8 @@ The pool points at Neon's pooler (PgBouncer in transaction mode), so nothing her
 options at startup. Connections are in autocommit: a statement is one round trip.
 """
 
+import asyncio
+import select
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -23,6 +25,9 @@ type Connection = AsyncConnection[tuple[Any, ...]]
 # finding out one by one costs up to 3 s each (measured; dropping all of them costs 4 ms).
 IDLE_GAP = 30.0
 
+# Uses of a statement on one connection after which it is prepared: psycopg's default.
+PREPARE_THRESHOLD = 5
+
 _pool: AsyncConnectionPool[Connection] | None = None
 _last_used = 0.0
 
@@ -41,16 +46,18 @@ stopwatch: ContextVar[Stopwatch] = ContextVar("stopwatch")
 async def connection() -> AsyncIterator[Connection]:
     """A connection in autocommit, back in the pool afterwards.
 
-    Raises PoolExhausted, DatabaseTimeout, DatabaseUnavailable or MigrationsPending in psycopg's place.
+    Raises NotConfigured, PoolExhausted, DatabaseTimeout, DatabaseUnavailable or MigrationsPending.
     """
     started = time.perf_counter()
     try:
-        pool = await _ready()
-        async with pool.connection() as conn:
+        # psycopg cancels the statement when the time is up, which needs no session state and so works through poolers.
+        async with asyncio.timeout(config.settings().timeout_seconds), (await _ready()).connection() as conn:
             yield conn
-    except (PoolTimeout, TooManyRequests) as error:
+    except TooManyRequests as error:
         raise errors.PoolExhausted from error
-    except psycopg.errors.QueryCanceled as error:
+    except PoolTimeout as error:
+        raise _no_connection() from error
+    except (TimeoutError, psycopg.errors.QueryCanceled) as error:
         raise errors.DatabaseTimeout from error
     except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn, psycopg.errors.UndefinedFunction) as error:
         raise errors.MigrationsPending from error
@@ -84,7 +91,10 @@ async def _ready() -> AsyncConnectionPool[Connection]:
                 "connect_timeout": 5,
                 "tcp_user_timeout": 3000,
                 "keepalives_idle": 30,
+                "prepare_threshold": None,
             },
+            configure=_configure,
+            check=_check,
             min_size=0,
             max_size=settings.pool_size,
             timeout=5,
@@ -99,3 +109,36 @@ async def _ready() -> AsyncConnectionPool[Connection]:
     elif gap > IDLE_GAP:
         await _pool.drain()
     return _pool
+
+
+async def _configure(conn: Connection) -> None:
+    """Turns prepared statements on where they are safe: behind an older PgBouncer a name may be another client's."""
+    settings = config.settings()
+    mode = settings.prepared_statements
+    if mode == "auto":
+        mode = "on" if settings.on_neon or await _is_direct(conn) else "off"
+    if mode == "on":
+        conn.prepare_threshold = PREPARE_THRESHOLD
+
+
+async def _is_direct(conn: Connection) -> bool:
+    """Whether no pooler stands between: a pooler tells its clients process ids of its own making."""
+    [(backend_pid,)] = await (await conn.execute("SELECT pg_backend_pid()")).fetchall()
+    return bool(backend_pid == conn.info.backend_pid)
+
+
+async def _check(conn: Connection) -> None:
+    """Raises OperationalError for a connection that the server has closed; costs a system call and no round trip.
+
+    An idle connection has nothing to read but its end (or a notice, which costs no more than a new connection).
+    """
+    poll = select.poll()
+    poll.register(conn.fileno(), select.POLLIN)
+    if poll.poll(0):
+        raise psycopg.OperationalError("the server has closed the connection")
+
+
+def _no_connection() -> errors.Unavailable:
+    """Why the pool had no connection in time: it could not make one, or all were busy."""
+    failed = _pool.pop_stats().get("connections_errors") if _pool else 0
+    return errors.DatabaseUnavailable() if failed else errors.PoolExhausted()

@@ -5,13 +5,18 @@ Problem
 │   ├── MalformedJson
 │   ├── InvalidBody
 │   ├── InvalidParameter
+│   ├── InvalidHeader
 │   └── InvalidId
+├── Unauthorized 401
 ├── NotFound 404
 │   ├── ContextNotFound
 │   └── RouteNotFound
 ├── MethodNotAllowed 405
+├── VersionConflict 409
+│   └── PreconditionFailed 412
 ├── PayloadTooLarge 413
 ├── UnsupportedMediaType 415
+├── IdempotencyKeyReused 422
 ├── InternalError 500
 └── Unavailable 503
     ├── NotConfigured
@@ -89,11 +94,29 @@ class InvalidParameter(InvalidRequest):
     title = "Invalid parameter"
 
 
+class InvalidHeader(InvalidRequest):
+    """a header is not valid"""
+
+    code = "invalid_header"
+    title = "Invalid header"
+
+
 class InvalidId(InvalidRequest):
     """the id in the path is not a UUID"""
 
     code = "invalid_id"
     title = "Invalid id"
+
+
+class Unauthorized(Problem):
+    """this needs a key of the service, as `Authorization: Bearer …`"""
+
+    status = 401
+    code = "unauthorized"
+    title = "Unauthorized"
+
+    def __init__(self) -> None:
+        super().__init__(headers={"WWW-Authenticate": 'Bearer realm="kata-context"'})
 
 
 class NotFound(Problem):
@@ -126,6 +149,26 @@ class MethodNotAllowed(Problem):
     title = "Method not allowed"
 
 
+class VersionConflict(Problem):
+    """the context is not at the expected version: nothing was stored"""
+
+    status = 409
+    code = "version_conflict"
+    title = "Version conflict"
+
+    def __init__(self, current_version: int) -> None:
+        super().__init__(members={"currentVersion": current_version})
+        self.current_version = current_version
+
+
+class PreconditionFailed(VersionConflict):
+    """the context is not at the version of If-Match: nothing was stored"""
+
+    status = 412
+    code = "precondition_failed"
+    title = "Precondition failed"
+
+
 class PayloadTooLarge(Problem):
     """the body is larger than 4,500,000 bytes, which is what the platform carries"""
 
@@ -140,6 +183,14 @@ class UnsupportedMediaType(Problem):
     status = 415
     code = "unsupported_media_type"
     title = "Unsupported media type"
+
+
+class IdempotencyKeyReused(Problem):
+    """this Idempotency-Key came with another payload before: nothing was stored"""
+
+    status = 422
+    code = "idempotency_key_reused"
+    title = "Idempotency key reused"
 
 
 class InternalError(Problem):

@@ -5,6 +5,7 @@ repeated key, a NUL, half a surrogate pair, NaN, a number beyond a double, or ne
 MalformedJson or an InvalidBody that names the place, and never an error from the database.
 """
 
+import hashlib
 import json
 import math
 import re
@@ -71,6 +72,11 @@ def parse(text: str) -> Any:
     ):
         raise errors.InvalidBody(places=places)
     return value
+
+
+def fingerprint(value: Any) -> bytes:
+    """The SHA-256 of a parsed value; the same however its text was spaced and its keys were ordered."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).digest()
 
 
 def pointer(path: tuple[str | int, ...]) -> str:

@@ -7,10 +7,12 @@ from typing import Any
 from uuid import UUID
 
 from psycopg import AsyncConnection
+from psycopg.errors import UniqueViolation
 from psycopg.rows import class_row
 
 from lib import errors
 from lib.errors import Place
+from lib.models import Idempotency
 
 # A message as this API answers with it. models.Message says the same in Python; a test holds the two together.
 MESSAGE_JSON = """(
@@ -33,8 +35,17 @@ class MessageRow:
     json: str
 
 
-# One statement and so one round trip: the update takes the row lock that puts writers in line, and both happen or
-# neither. The texts come from the request itself and are kept to the letter.
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """The stored messages, oldest first, and whether an earlier request with the same key had stored them."""
+
+    rows: Sequence[MessageRow]
+    replayed: bool
+
+
+# One statement and so one round trip: the update takes the row lock that puts writers in line, and all of it happens
+# or nothing. The texts come from the request itself and are kept to the letter. A key that a request in flight is
+# claiming cannot be seen, but breaks append_keys_pkey.
 APPEND = f"""
 WITH context AS (
     UPDATE contexts
@@ -43,8 +54,13 @@ WITH context AS (
         latest_version = latest_version + %(count)s,
         updated_at = clock_timestamp()
     WHERE id = %(context_id)s AND deleted_at IS NULL
+        AND (%(expected_versions)s::bigint[] IS NULL OR latest_version = ANY (%(expected_versions)s))
+        AND NOT EXISTS (SELECT FROM append_keys WHERE context_id = %(context_id)s AND key = %(key)s)
     RETURNING id, latest_version, latest_version - %(count)s AS base_version,
         total_tokens - %(tokens)s AS base_tokens, updated_at
+), claim AS (
+    INSERT INTO append_keys (context_id, key, fingerprint, first_version, last_version)
+    SELECT id, %(key)s, %(fingerprint)s, base_version + 1, latest_version FROM context WHERE %(key)s::text IS NOT NULL
 )
 INSERT INTO messages AS message (
     context_id, version, role, content, tool_calls, call_ids, tool_call_id, tool_name, model, metadata,
@@ -76,28 +92,71 @@ async def append(
     body: str,
     token_counts: Sequence[int],
     embeddings: Sequence[Sequence[float] | None],
-) -> list[MessageRow]:
-    """The stored messages, oldest first, from the JSON text of a models.Append: all of them or none.
+    expected_versions: Sequence[int] | None = None,
+    idempotency: Idempotency | None = None,
+) -> Appended:
+    """Stores the JSON text of a models.Append: all of its messages or none.
 
-    token_counts (tokens) and embeddings have one entry per message. Raises ContextNotFound.
+    token_counts (tokens) and embeddings have one entry per message. expected_versions, where given, must include the
+    context's latest version. Raises ContextNotFound, VersionConflict, IdempotencyKeyReused.
     """
     async with conn.cursor(row_factory=class_row(MessageRow)) as cursor:
-        await cursor.execute(
-            APPEND,
-            {
-                "context_id": context_id,
-                "body": body,
-                "count": len(token_counts),
-                "tokens": sum(token_counts),
-                "token_counts": list(token_counts),
-                "running_tokens": list(accumulate(token_counts)),
-                "embeddings": _vectors(embeddings),
-            },
-        )
-        rows = await cursor.fetchall()
-    if not rows:
+        try:
+            await cursor.execute(
+                APPEND,
+                {
+                    "context_id": context_id,
+                    "body": body,
+                    "count": len(token_counts),
+                    "tokens": sum(token_counts),
+                    "token_counts": list(token_counts),
+                    "running_tokens": list(accumulate(token_counts)),
+                    "embeddings": _vectors(embeddings),
+                    "expected_versions": expected_versions,
+                    "key": idempotency and idempotency.key,
+                    "fingerprint": idempotency and idempotency.fingerprint,
+                },
+            )
+            rows = await cursor.fetchall()
+        except UniqueViolation as error:
+            if error.diag.constraint_name != "append_keys_pkey":
+                raise
+            rows = []
+    return Appended(rows, replayed=False) if rows else await _not_stored(conn, context_id, idempotency)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A context's latest version, and what the key in question stands for, if anything."""
+
+    latest_version: int
+    fingerprint: bytes | None
+    first_version: int | None
+    last_version: int | None
+
+
+CLAIM = """
+SELECT context.latest_version, claim.fingerprint, claim.first_version, claim.last_version
+FROM contexts AS context
+LEFT JOIN append_keys AS claim ON claim.context_id = context.id AND claim.key = %(key)s
+WHERE context.id = %(context_id)s AND context.deleted_at IS NULL
+"""
+
+
+async def _not_stored(conn: AsyncConnection[Any], context_id: UUID, idempotency: Idempotency | None) -> Appended:
+    """The first answer to the same key; raises why nothing was stored where there is none."""
+    async with conn.cursor(row_factory=class_row(Claim)) as cursor:
+        await cursor.execute(CLAIM, {"context_id": context_id, "key": idempotency and idempotency.key})
+        claim = await cursor.fetchone()
+    if claim is None:
         raise errors.ContextNotFound
-    return rows
+    if idempotency is None or claim.first_version is None or claim.last_version is None:
+        raise errors.VersionConflict(claim.latest_version)
+    if claim.fingerprint != idempotency.fingerprint:
+        raise errors.IdempotencyKeyReused
+    count = claim.last_version - claim.first_version + 1
+    rows, _ = await page(conn, context_id, cursor=claim.first_version - 1, at=claim.last_version, limit=count)
+    return Appended(rows, replayed=True)
 
 
 def _vectors(embeddings: Sequence[Sequence[float] | None]) -> list[str | None] | None:

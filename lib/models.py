@@ -5,6 +5,7 @@ Answers are not built from these models (PostgreSQL writes their JSON), but test
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from types import NoneType
 from typing import Annotated, Any, Literal
@@ -157,6 +158,17 @@ class Append(Model):
     """The body of an append."""
 
     messages: Annotated[list[NewMessage], Field(min_length=1, max_length=MAX_BATCH)]
+    expected_version: Annotated[int, Field(ge=0, le=MAX_BIGINT)] | None = Field(
+        None, description="the latest version that the context must have; 409 if it has another"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Idempotency:
+    """A client's Idempotency-Key, and the SHA-256 of the payload that it stands for."""
+
+    key: str
+    fingerprint: bytes
 
 
 class Message(Model):
@@ -211,6 +223,14 @@ class Context(Model):
 
 
 # --- Queries
+
+
+class HealthQuery(Model):
+    """The parameter of health."""
+
+    probe: Literal["readiness", "liveness"] = Field(
+        "readiness", description="liveness asks the process alone, readiness the database too"
+    )
 
 
 def _whole(value: Any) -> Any:

@@ -38,11 +38,11 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The chosen messages, oldest first; total_tokens are those of the context at the version that was asked for."""
+    """The chosen messages, oldest first; version and total_tokens are the context's at the time that was asked for."""
 
     messages: Sequence[Candidate]
+    version: int
     total_tokens: int
-    latest_version: int
 
     def figures(self, budget: int) -> dict[str, int | bool | None]:
         """What stands beside the messages in an answer; tokens, versions and a number of messages."""
@@ -171,8 +171,8 @@ async def read(conn: AsyncConnection[Any], context_id: UUID, *, budget: int, at:
         rows = await cursor.fetchall()
     if not rows:
         raise errors.ContextNotFound
-    latest_version, total_tokens = rows[0].latest_version, rows[0].total_tokens
-    check_at(at, latest_version)
+    check_at(at, rows[0].latest_version)
+    version, total_tokens = rows[0].latest_version if at is None else at, rows[0].total_tokens
 
     candidates = [
         Candidate(row.version, row.token_count, row.call_ids, row.tool_call_id, row.json)
@@ -180,14 +180,14 @@ async def read(conn: AsyncConnection[Any], context_id: UUID, *, budget: int, at:
         if row.version is not None
     ]
     if not candidates:
-        return Window([], total_tokens, latest_version)
+        return Window([], version, total_tokens)
 
     orphans: set[str] = set()
     while isinstance(opening := choose(candidates, budget, orphans), Missing):
         earlier = await _back_to_calls(conn, context_id, opening.call_ids, before=candidates[0].version)
         candidates = earlier + candidates
         orphans |= opening.call_ids.difference(*(call.call_ids or () for call in earlier))
-    return Window(candidates[opening:], total_tokens, latest_version)
+    return Window(candidates[opening:], version, total_tokens)
 
 
 # Only where an answer's call lies before the budget: in a unit larger than it, or with messages between the two.

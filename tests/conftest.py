@@ -42,7 +42,9 @@ def url(request: pytest.FixtureRequest, database_url: str) -> Iterator[str]:
         return
     os.environ["DATABASE_URL"] = database_url
     with listening_socket(0) as sock:
-        server = uvicorn.Server(uvicorn.Config(Router(), http="h11", log_level="warning", access_log=False, lifespan="on"))
+        server = uvicorn.Server(
+            uvicorn.Config(Router(), http="h11", log_level="warning", access_log=False, lifespan="on")
+        )
         thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]})
         thread.start()
         try:

@@ -283,7 +283,10 @@ class TestContent:
             (f'[{{"type":"x","n":{"9" * 5000}}}]', "/0/n"),
             ('[{"type":"x","type":"y"}]', "/0"),
             ('[{"type":"x","deep":' + "[" * 126 + "]" * 126 + "}]", "/0/deep" + "/0" * 123),
-            ('[{"type":"x","a":"[{","deep":[{}, {"x":' + "[" * 10_000 + "]" * 10_000 + "}]}]", "/0/deep/1/x" + "/0" * 121),
+            (
+                '[{"type":"x","a":"[{","deep":[{}, {"x":' + "[" * 10_000 + "]" * 10_000 + "}]}]",
+                "/0/deep/1/x" + "/0" * 121,
+            ),
         ],
     )
     def test_that_cannot_be_kept_is_refused_with_its_place(
@@ -390,9 +393,7 @@ class TestPage:
     def test_skips_an_erased_message(
         self, api: httpx.Client, context_id: str, stored: list[Any], database: psycopg.Connection[Any]
     ) -> None:
-        database.execute(
-            "UPDATE messages SET deleted_at = now() WHERE context_id = %s AND version = 2", [context_id]
-        )
+        database.execute("UPDATE messages SET deleted_at = now() WHERE context_id = %s AND version = 2", [context_id])
 
         assert api.get(path(context_id)).json()["data"] == [stored[0], *stored[2:]]
 

@@ -80,9 +80,7 @@ class TestMethods:
             (f"{CONTEXTS}/{uuid.uuid4()}/window", {"GET", "HEAD", "OPTIONS"}),
         ],
     )
-    def test_those_not_served_get_405_and_options_the_list(
-        self, api: httpx.Client, path: str, allow: set[str]
-    ) -> None:
+    def test_those_not_served_get_405_and_options_the_list(self, api: httpx.Client, path: str, allow: set[str]) -> None:
         for method in {"GET", "POST", "PUT", "PATCH", "DELETE", "BREW"} - allow:
             refused = api.request(method, path)
             assert_problem(refused, 405, "method_not_allowed")
@@ -145,7 +143,9 @@ class TestBodies:
     def test_of_another_type_are_refused(self, api: httpx.Client, path: str, headers: dict[str, str]) -> None:
         assert_problem(api.post(path, content=b"{}", headers=headers), 415, "unsupported_media_type")
 
-    @pytest.mark.parametrize("kind", ["application/json", "Application/JSON; charset=utf-8", 'application/json;charset="UTF-8"'])
+    @pytest.mark.parametrize(
+        "kind", ["application/json", "Application/JSON; charset=utf-8", 'application/json;charset="UTF-8"']
+    )
     def test_of_json_in_any_spelling_are_taken(self, api: httpx.Client, kind: str) -> None:
         assert api.post(CONTEXTS, content=b"{}", headers={"content-type": kind}).status_code == 201
 
@@ -214,9 +214,7 @@ class TestRequestId:
 
 
 class TestConnections:
-    def test_that_end_in_the_middle_of_a_body_store_nothing(
-        self, api: httpx.Client, url: str, context_id: str
-    ) -> None:
+    def test_that_end_in_the_middle_of_a_body_store_nothing(self, api: httpx.Client, url: str, context_id: str) -> None:
         host = urlsplit(url)
         with socket.create_connection((host.hostname, host.port)) as sock:
             sock.sendall(

@@ -13,6 +13,7 @@ import psycopg
 import pytest
 
 from lib import contexts, errors, messages
+from lib.models import Idempotency
 
 Run = Callable[[Awaitable[Any]], Any]
 Connect = Callable[[], Any]
@@ -24,16 +25,22 @@ def batch(size: int) -> dict[str, Any]:
 
 
 class TestAppend:
-    def test_is_one_statement_and_one_round_trip(self, connect: Connect, run: Run, tmp_path: Path) -> None:
+    @pytest.mark.parametrize(
+        "conditions",
+        [{}, {"idempotency": Idempotency("k", b"f")}, {"expected_versions": [0], "idempotency": Idempotency("k", b"f")}],
+    )
+    def test_is_one_statement_and_one_round_trip(
+        self, connect: Connect, run: Run, tmp_path: Path, conditions: dict[str, Any]
+    ) -> None:
         """As libpq's own trace of the connection shows: one Sync is one round trip."""
         trace = tmp_path / "trace"
 
         async def append() -> None:
             async with connect() as conn:
-                context = await contexts.create(conn, body="{}")
+                context = (await contexts.create(conn, body="{}"))[0]
                 descriptor = os.open(trace, os.O_CREAT | os.O_WRONLY)
                 conn.pgconn.trace(descriptor)
-                await messages.append(conn, context.id, **batch(100))
+                await messages.append(conn, context.id, **batch(100), **conditions)
                 conn.pgconn.untrace()
                 os.close(descriptor)
 
@@ -46,12 +53,12 @@ class TestAppend:
     ) -> None:
         async def race() -> tuple[UUID, list[list[int | None]]]:
             async with connect() as conn:
-                context = await contexts.create(conn, body="{}")
+                context = (await contexts.create(conn, body="{}"))[0]
 
             async def writer(number: int) -> list[list[int | None]]:
                 async with connect() as conn:
                     return [
-                        [row.version for row in await messages.append(conn, context.id, **batch(1 + (number + i) % 4))]
+                        [row.version for row in (await messages.append(conn, context.id, **batch(1 + i % 4))).rows]
                         for i in range(12)
                     ]
 
@@ -79,9 +86,9 @@ class TestAppend:
     def test_waits_for_the_writer_before_and_stores_behind_it(
         self, connect: Connect, run: Run, database: psycopg.Connection[Any]
     ) -> None:
-        async def race() -> tuple[bool, list[messages.MessageRow]]:
+        async def race() -> tuple[bool, messages.Appended]:
             async with connect() as first, connect() as second:
-                context = await contexts.create(first, body="{}")
+                context = (await contexts.create(first, body="{}"))[0]
                 async with first.transaction():
                     await messages.append(first, context.id, **batch(2))
                     waiting = asyncio.create_task(messages.append(second, context.id, **batch(1)))
@@ -89,15 +96,15 @@ class TestAppend:
                     waited = not waiting.done()
                 return waited, await waiting
 
-        waited, rows = run(race())
+        waited, appended = run(race())
 
         assert waited
-        assert [row.version for row in rows] == [3]
+        assert [row.version for row in appended.rows] == [3]
 
     def test_rolled_back_leaves_nothing(self, connect: Connect, run: Run) -> None:
         async def rolled_back() -> tuple[Any, Any]:
             async with connect() as conn:
-                context = await contexts.create(conn, body="{}")
+                context = (await contexts.create(conn, body="{}"))[0]
                 async with conn.transaction(force_rollback=True):
                     await messages.append(conn, context.id, **batch(5))
                 return context, await contexts.read(conn, context.id)
@@ -112,7 +119,7 @@ class TestAppend:
 
         async def append() -> None:
             async with connect() as conn:
-                context = await contexts.create(conn, body="{}")
+                context = (await contexts.create(conn, body="{}"))[0]
                 for _ in range(200):
                     await messages.append(conn, context.id, **batch(1))
                 await conn.execute("SELECT pg_stat_force_next_flush()")

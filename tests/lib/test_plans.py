@@ -49,6 +49,7 @@ def explain(database_url: str, request: pytest.FixtureRequest) -> Explain:
             for number, name in enumerate(names, 1):
                 statement = statement.replace(f"%({name})s", f"${number}")
             types = {"context_id": "uuid", "metadata": "jsonb", "created_at": "timestamptz", "id": "uuid"}
+            types |= {"expected_versions": "bigint[]", "key": "text", "fingerprint": "bytea"}
             declared = ", ".join(types.get(name, "bigint") for name in names)
             conn.execute(f"PREPARE query ({declared}) AS {statement}".encode())
             given = ", ".join("NULL" if parameters[name] is None else f"'{parameters[name]}'" for name in names)
@@ -124,7 +125,17 @@ class TestAppend:
             statement = messages.APPEND.replace("%(body)s", """'{"messages":[{"role":"user","content":"x"}]}'""")
             for name, value in (("token_counts", "{1}"), ("running_tokens", "{1}"), ("embeddings", "{NULL}")):
                 statement = statement.replace(f"%({name})s", f"'{value}'")
-            return buffers(explain(statement, context_id=context_id, count=1, tokens=1))
+            return buffers(
+                explain(
+                    statement,
+                    context_id=context_id,
+                    count=1,
+                    tokens=1,
+                    expected_versions=None,
+                    key=str(uuid4()),
+                    fingerprint="f",
+                )
+            )
 
         short, long = (appended(context_id) for context_id in histories.values())
 

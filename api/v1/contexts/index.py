@@ -2,14 +2,16 @@
 
 from lib import contexts, db
 from lib.models import MAX_METADATA_BYTES, ContextsQuery, NewContext
-from lib.web import Request, Response, endpoint, one, page
+from lib.web import Request, Response, endpoint, one, page, replay
 
 
 async def create_context(request: Request) -> Response:
-    _, body = await request.json(NewContext, max_bytes=MAX_METADATA_BYTES)
+    body = await request.json(NewContext, max_bytes=MAX_METADATA_BYTES)
+    idempotency = request.idempotency(body.value)
     async with db.connection() as conn:
-        context = await contexts.create(conn, body=body)
-    return one(context, status=201, headers={"location": f"/api/v1/contexts/{context.id}"})
+        context, replayed = await contexts.create(conn, body=body.text, idempotency=idempotency)
+    headers = {"location": f"/api/v1/contexts/{context.id}", "etag": context.etag, **replay(replayed)}
+    return one(context, status=201, headers=headers)
 
 
 async def list_contexts(request: Request) -> Response:

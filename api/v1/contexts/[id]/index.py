@@ -8,14 +8,16 @@ from lib.web import Request, Response, endpoint, one
 async def read_context(request: Request) -> Response:
     context_id = request.context_id
     async with db.connection() as conn:
-        return one(await contexts.read(conn, context_id))
+        context = await contexts.read(conn, context_id)
+    return one(context, headers={"etag": context.etag})
 
 
 async def update_context(request: Request) -> Response:
     context_id = request.context_id
-    _, body = await request.json(ContextPatch, max_bytes=MAX_METADATA_BYTES)
+    body = await request.json(ContextPatch, max_bytes=MAX_METADATA_BYTES)
     async with db.connection() as conn:
-        return one(await contexts.update(conn, context_id, body=body))
+        context = await contexts.update(conn, context_id, body=body.text)
+    return one(context, headers={"etag": context.etag})
 
 
 async def delete_context(request: Request) -> Response:

@@ -1,32 +1,52 @@
 """POST /api/v1/contexts/{id}/messages: append a batch. GET: page through the messages."""
 
-from lib import db, messages, tokens
+from lib import db, errors, messages, tokens
+from lib.errors import Place
 from lib.models import Append, MessagesQuery
-from lib.web import Request, Response, endpoint, many, page
+from lib.web import Request, Response, endpoint, etag, many, page, replay
 
 
 async def append_messages(request: Request) -> Response:
     context_id = request.context_id
-    append, body = await request.json(Append)
-    counted = iter(await tokens.count_all(message.texts() for message in append.messages if not message.token_count))
-    token_counts = [message.token_count or next(counted) for message in append.messages]
+    body = await request.json(Append)
+    batch = body.model.messages
+    expected_versions = _expected_versions(body.model.expected_version, request.if_match)
+    idempotency = request.idempotency(body.value["messages"])
+    counted = iter(await tokens.count_all(message.texts() for message in batch if not message.token_count))
     async with db.connection() as conn:
-        stored = await messages.append(
-            conn,
-            context_id,
-            body=body,
-            token_counts=token_counts,
-            embeddings=[message.embedding for message in append.messages],
-        )
-    return many(stored, status=201)
+        try:
+            appended = await messages.append(
+                conn,
+                context_id,
+                body=body.text,
+                token_counts=[message.token_count or next(counted) for message in batch],
+                embeddings=[message.embedding for message in batch],
+                expected_versions=expected_versions,
+                idempotency=idempotency,
+            )
+        except errors.VersionConflict as conflict:
+            if request.if_match is not None:
+                raise errors.PreconditionFailed(conflict.current_version) from None
+            raise
+    headers = {"etag": etag(appended.rows[-1].version), **replay(appended.replayed)}
+    return many(appended.rows, status=201, headers=headers)
+
+
+def _expected_versions(expected_version: int | None, if_match: list[int] | None) -> list[int] | None:
+    if expected_version is None:
+        return if_match
+    if if_match is not None and expected_version not in if_match:
+        raise errors.InvalidBody(places=[Place("/expectedVersion", "contradicts If-Match")])
+    return [expected_version]
 
 
 async def read_messages(request: Request) -> Response:
     context_id = request.context_id
     query = request.query(MessagesQuery)
     async with db.connection() as conn:
-        rows, _ = await messages.page(conn, context_id, **query.model_dump())
-    return page(rows, query.limit, lambda row: row.version)
+        rows, latest_version = await messages.page(conn, context_id, **query.model_dump())
+    version = latest_version if query.at is None else query.at
+    return page(rows, query.limit, lambda row: row.version, headers={"etag": etag(version)})
 
 
 app = endpoint(GET=read_messages, POST=append_messages)

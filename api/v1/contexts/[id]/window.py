@@ -2,7 +2,7 @@
 
 from lib import db, windows
 from lib.models import WindowQuery
-from lib.web import Request, Response, endpoint, many
+from lib.web import Request, Response, endpoint, etag, many
 
 
 async def read_window(request: Request) -> Response:
@@ -10,7 +10,7 @@ async def read_window(request: Request) -> Response:
     query = request.query(WindowQuery)
     async with db.connection() as conn:
         window = await windows.read(conn, context_id, budget=query.budget, at=query.at)
-    return many(window.messages, window.figures(query.budget))
+    return many(window.messages, window.figures(query.budget), headers={"etag": etag(window.version)})
 
 
 app = endpoint(GET=read_window)

@@ -1,0 +1,255 @@
+"""Retries and races: what is sent twice is stored once, and a writer can say which version it has seen."""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import psycopg
+import pytest
+
+CONTEXTS = "/api/v1/contexts"
+
+
+def path(context_id: str) -> str:
+    return f"{CONTEXTS}/{context_id}/messages"
+
+
+def body(*contents: str, **members: Any) -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": content} for content in contents], **members}
+
+
+def post(api: httpx.Client, url: str, json: Any, **headers: str) -> httpx.Response:
+    return api.post(url, json=json, headers={name.replace("_", "-"): value for name, value in headers.items()})
+
+
+def latest(api: httpx.Client, context_id: str) -> int:
+    version: int = api.get(f"{CONTEXTS}/{context_id}").json()["data"]["latestVersion"]
+    return version
+
+
+class TestIdempotentAppend:
+    def test_again_gets_the_first_answer_and_stores_nothing(self, api: httpx.Client, context_id: str) -> None:
+        first = post(api, path(context_id), body("a", "b"), idempotency_key="k")
+        post(api, path(context_id), body("c"))
+        again = post(api, path(context_id), body("a", "b"), idempotency_key="k")
+
+        assert (first.status_code, again.status_code) == (201, 201)
+        assert "idempotent-replayed" not in first.headers
+        assert again.headers["idempotent-replayed"] == "true"
+        assert again.content == first.content
+        assert again.headers["etag"] == first.headers["etag"] == '"2"'
+        assert latest(api, context_id) == 3
+
+    def test_in_flight_50_times_at_once_stores_one_batch(self, api: httpx.Client, url: str, context_id: str) -> None:
+        def send(_: int) -> httpx.Response:
+            while True:
+                answer = httpx.post(
+                    url + path(context_id), json=body("a", "b"), headers={"Idempotency-Key": "same"}, timeout=60
+                )
+                if answer.status_code != 503:  # all connections were busy
+                    return answer
+
+        with ThreadPoolExecutor(50) as pool:
+            answers = list(pool.map(send, range(50)))
+
+        assert {answer.status_code for answer in answers} == {201}
+        assert len({answer.content for answer in answers}) == 1
+        assert sum("idempotent-replayed" in answer.headers for answer in answers) == 49
+        assert latest(api, context_id) == 2
+
+    def test_is_the_same_payload_however_it_is_written(self, api: httpx.Client, context_id: str) -> None:
+        headers = {"idempotency-key": "k", "content-type": "application/json"}
+        first = api.post(path(context_id), content='{"messages":[{"role":"user","content":"é"}]}', headers=headers)
+        again = api.post(
+            path(context_id), content='{ "messages": [ {"content": "\\u00e9", "role": "user"} ] }', headers=headers
+        )
+
+        assert again.content == first.content
+
+    def test_with_another_payload_is_refused(self, api: httpx.Client, context_id: str) -> None:
+        post(api, path(context_id), body("a"), idempotency_key="k")
+
+        refused = post(api, path(context_id), body("b"), idempotency_key="k")
+
+        assert refused.status_code == 422
+        assert refused.json()["code"] == "idempotency_key_reused"
+        assert latest(api, context_id) == 1
+
+    def test_in_another_context_is_another_key(self, api: httpx.Client, context_id: str) -> None:
+        other = api.post(CONTEXTS).json()["data"]["id"]
+
+        for context in (context_id, other):
+            assert "idempotent-replayed" not in post(api, path(context), body("a"), idempotency_key="k").headers
+
+    def test_looks_at_the_key_before_the_version(self, api: httpx.Client, context_id: str) -> None:
+        first = post(api, path(context_id), body("a", expectedVersion=0), idempotency_key="k")
+
+        for again in (
+            post(api, path(context_id), body("a", expectedVersion=0), idempotency_key="k"),
+            post(api, path(context_id), body("a", expectedVersion=1), idempotency_key="k"),
+            post(api, path(context_id), body("a"), idempotency_key="k", if_match='"0"'),
+        ):
+            assert (again.status_code, again.content) == (201, first.content)
+
+    def test_that_stored_nothing_claims_no_key(self, api: httpx.Client, context_id: str) -> None:
+        assert post(api, path(context_id), body("a", expectedVersion=5), idempotency_key="k").status_code == 409
+        assert post(api, path(context_id), body("b"), idempotency_key="k").status_code == 201
+
+    def test_to_a_deleted_context_does_not_find_it(self, api: httpx.Client, context_id: str) -> None:
+        post(api, path(context_id), body("a"), idempotency_key="k")
+        api.delete(f"{CONTEXTS}/{context_id}")
+
+        assert post(api, path(context_id), body("a"), idempotency_key="k").status_code == 404
+
+    @pytest.mark.parametrize("key", ["", "a b", "x" * 256, "\u00e9"])
+    def test_with_an_unfit_key_is_refused(self, api: httpx.Client, context_id: str, key: str) -> None:
+        refused = api.post(
+            path(context_id), json=body("a"), headers=[(b"idempotency-key", key.encode())]
+        )
+
+        assert refused.status_code == 400
+        assert refused.json()["code"] == "invalid_header"
+
+    def test_keeps_a_batch_of_1000(self, api: httpx.Client, context_id: str) -> None:
+        batch = body(*map(str, range(1000)))
+        first = post(api, path(context_id), batch, idempotency_key="k")
+
+        assert post(api, path(context_id), batch, idempotency_key="k").content == first.content
+
+
+class TestIdempotentCreate:
+    def test_again_gets_the_first_answer(self, api: httpx.Client) -> None:
+        key, new = str(uuid4()), {"name": "once", "metadata": {"a": 1}}
+        first = post(api, CONTEXTS, new, idempotency_key=key)
+        created = first.json()["data"]
+        api.patch(f"{CONTEXTS}/{created['id']}", json={"name": "renamed"})
+        post(api, path(created["id"]), body("a"))
+
+        again = post(api, CONTEXTS, new, idempotency_key=key)
+
+        assert (again.status_code, again.content) == (201, first.content)
+        assert again.headers["idempotent-replayed"] == "true"
+        assert again.headers["location"] == first.headers["location"]
+
+    def test_at_once_makes_one_context(self, url: str) -> None:
+        key = str(uuid4())
+
+        def send(_: int) -> httpx.Response:
+            return httpx.post(url + CONTEXTS, json={"name": "x"}, headers={"Idempotency-Key": key}, timeout=60)
+
+        with ThreadPoolExecutor(20) as pool:
+            answers = list(pool.map(send, range(20)))
+
+        assert {answer.status_code for answer in answers} == {201}
+        assert len({answer.content for answer in answers}) == 1
+
+    def test_with_another_payload_is_refused(self, api: httpx.Client) -> None:
+        key = str(uuid4())
+        post(api, CONTEXTS, {"name": "a"}, idempotency_key=key)
+
+        assert post(api, CONTEXTS, {"name": "b"}, idempotency_key=key).status_code == 422
+
+
+class TestExpectedVersion:
+    def test_stores_at_that_version_only(self, api: httpx.Client, context_id: str) -> None:
+        assert post(api, path(context_id), body("a", expectedVersion=0)).status_code == 201
+
+        refused = post(api, path(context_id), body("b", expectedVersion=0))
+
+        problem = refused.json()
+        assert refused.status_code == 409
+        assert (problem["code"], problem["currentVersion"]) == ("version_conflict", 1)
+        assert post(api, path(context_id), body("b", expectedVersion=1)).status_code == 201
+
+    def test_lets_one_of_20_writers_win(self, api: httpx.Client, url: str, context_id: str) -> None:
+        def send(writer: int) -> httpx.Response:
+            while True:
+                answer = httpx.post(url + path(context_id), json=body(str(writer), expectedVersion=0), timeout=60)
+                if answer.status_code != 503:
+                    return answer
+
+        with ThreadPoolExecutor(20) as pool:
+            answers = list(pool.map(send, range(20)))
+
+        losers = [answer for answer in answers if answer.status_code == 409]
+        assert sorted(answer.status_code for answer in answers) == [201] + [409] * 19
+        assert {answer.json()["currentVersion"] for answer in losers} == {1}
+        assert latest(api, context_id) == 1
+
+    @pytest.mark.parametrize("version", [-1, "0", 0.5, True, 2**63])
+    def test_that_is_none_is_refused(self, api: httpx.Client, context_id: str, version: Any) -> None:
+        refused = post(api, path(context_id), body("a", expectedVersion=version))
+
+        assert refused.status_code == 400
+        assert refused.json()["errors"][0]["pointer"] == "/expectedVersion"
+
+
+class TestIfMatch:
+    def test_takes_the_etag_of_any_read(self, api: httpx.Client, context_id: str) -> None:
+        for read in ("", "/messages", "/window?budget=10"):
+            etag = api.get(f"{CONTEXTS}/{context_id}{read}").headers["etag"]
+            stored = post(api, path(context_id), body("a"), if_match=etag)
+            assert stored.status_code == 201
+
+            refused = post(api, path(context_id), body("a"), if_match=etag)
+            assert refused.status_code == 412
+            assert refused.json()["code"] == "precondition_failed"
+            assert refused.json()["currentVersion"] == latest(api, context_id)
+
+    @pytest.mark.parametrize(
+        ("header", "status"),
+        [("*", 201), ('"7", "0"', 201), ('W/"0"', 412), ('"x"', 412), ("0", 400), ("", 400), ('"0" "1"', 400)],
+    )
+    def test_is_read_as_rfc_9110_says(self, api: httpx.Client, context_id: str, header: str, status: int) -> None:
+        assert post(api, path(context_id), body("a"), if_match=header).status_code == status
+
+    def test_may_stand_beside_the_same_expected_version(self, api: httpx.Client, context_id: str) -> None:
+        refused = post(api, path(context_id), body("a", expectedVersion=1), if_match='"0"')
+        stored = post(api, path(context_id), body("a", expectedVersion=0), if_match='"0"')
+
+        assert refused.status_code == 400
+        assert refused.json()["errors"][0]["pointer"] == "/expectedVersion"
+        assert stored.status_code == 201
+
+
+class TestIfNoneMatch:
+    @pytest.mark.parametrize("read", ["", "/messages", "/messages?at=1", "/window?budget=10", "/window?budget=10&at=1"])
+    def test_is_304_until_something_changes(self, api: httpx.Client, context_id: str, read: str) -> None:
+        post(api, path(context_id), body("a", "b"))
+        url = f"{CONTEXTS}/{context_id}{read}"
+        first = api.get(url)
+
+        for seen in (first.headers["etag"], f"W/{first.headers['etag']}", f'"x", {first.headers["etag"]}', "*"):
+            again = api.get(url, headers={"if-none-match": seen})
+            assert (again.status_code, again.content) == (304, b"")
+            assert again.headers["etag"] == first.headers["etag"]
+        assert api.head(url, headers={"if-none-match": first.headers["etag"]}).status_code == 304
+
+        post(api, path(context_id), body("c"))
+        changed = api.get(url, headers={"if-none-match": first.headers["etag"]})
+        assert changed.status_code == (304 if "at=" in read else 200)
+
+    def test_sees_a_context_renamed(self, api: httpx.Client, context_id: str) -> None:
+        etag = api.get(f"{CONTEXTS}/{context_id}").headers["etag"]
+        renamed = api.patch(f"{CONTEXTS}/{context_id}", json={"name": "new"})
+
+        assert renamed.headers["etag"] != etag
+        assert api.get(f"{CONTEXTS}/{context_id}", headers={"if-none-match": etag}).status_code == 200
+
+
+class TestCutConnections:
+    def test_between_commit_and_answer_are_made_good_by_a_retry(
+        self, api: httpx.Client, context_id: str, database: psycopg.Connection[Any]
+    ) -> None:
+        """The commit is held until the client has gone away, and so is the answer."""
+        with psycopg.connect(database.info.dsn, autocommit=True) as holder, holder.transaction():
+            holder.execute("SELECT FROM contexts WHERE id = %s FOR UPDATE", [context_id])
+            with pytest.raises(httpx.ReadTimeout):
+                api.post(path(context_id), json=body("a"), headers={"idempotency-key": "k"}, timeout=0.3)
+
+        again = post(api, path(context_id), body("a"), idempotency_key="k")
+
+        assert again.status_code == 201
+        assert latest(api, context_id) == 1
+        assert again.json()["data"][0]["version"] == 1
