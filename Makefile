@@ -11,11 +11,11 @@ help: ## Show this list
 
 # The stamp is newer than what it was made from, so a second run installs nothing.
 .venv/installed: requirements.txt requirements-dev.txt
-	@test -n "$(PYTHON)" || { echo "Python 3.12 or newer is needed, and none is on PATH; PYTHON=/path/to/python3 names one." >&2; exit 1; }
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 12))' || { echo "Python 3.12 or newer is needed; $(PYTHON) is older." >&2; exit 1; }
+	$(if $(PYTHON),,$(error Python 3.12 or newer is needed, and none is on PATH; PYTHON=/path/to/python3 names one))
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 12))' || { echo "Python 3.12 or newer is needed; $(PYTHON) is not." >&2; exit 1; }
 	@echo "Installing into .venv …"
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
 dev: .venv/installed ## Serve the API on http://127.0.0.1:3000 with an embedded PostgreSQL

@@ -1,6 +1,7 @@
 """Contexts in PostgreSQL: create, list, read, update and delete. Rows leave as JSON text, as messages do."""
 
 import base64
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -94,13 +95,10 @@ async def create(
         "fingerprint": idempotency and idempotency.fingerprint,
     }
     async with _cursor(conn) as cursor:
-        try:
+        with suppress(UniqueViolation):
             await cursor.execute(CREATE, parameters)
             if row := await cursor.fetchone():
                 return row, False
-        except UniqueViolation as error:
-            if error.diag.constraint_name != "context_keys_pkey":
-                raise
         await cursor.execute(CREATED, parameters)
         row = await cursor.fetchone()
     if row is None:

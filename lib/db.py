@@ -130,11 +130,14 @@ async def _is_direct(conn: Connection) -> bool:
 async def _check(conn: Connection) -> None:
     """Raises OperationalError for a connection that the server has closed; costs a system call and no round trip.
 
-    An idle connection has nothing to read but its end (or a notice, which costs no more than a new connection).
+    An idle connection has nothing to read but its end (or a notice, which costs no more than a new connection). Where
+    one has died the others will have too, and the pool would wait for a second or two after each that it tries.
     """
     poll = select.poll()
     poll.register(conn.fileno(), select.POLLIN)
     if poll.poll(0):
+        if _pool:
+            await _pool.drain()
         raise psycopg.OperationalError("the server has closed the connection")
 
 

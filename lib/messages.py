@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from psycopg import AsyncConnection
 from psycopg.errors import UniqueViolation
-from psycopg.rows import class_row
+from psycopg.rows import args_row, class_row
 
 from lib import errors
 from lib.errors import Place
@@ -26,12 +26,14 @@ MESSAGE_JSON = """(
 )"""
 
 
-@dataclass(frozen=True, slots=True)
-class MessageRow:
-    """A message's JSON text and version beside its context's latest version; no messages are one row without."""
+class MessageRow(NamedTuple):
+    """A message's version and JSON text beside its context's latest version; no message at all is version 0.
+
+    A named tuple in the order of the statements' columns, because pages are read in bulk.
+    """
 
     latest_version: int
-    version: int | None
+    version: int
     json: str
 
 
@@ -100,7 +102,7 @@ async def append(
     token_counts (tokens) and embeddings have one entry per message. expected_versions, where given, must include the
     context's latest version. Raises ContextNotFound, VersionConflict, IdempotencyKeyReused.
     """
-    async with conn.cursor(row_factory=class_row(MessageRow)) as cursor:
+    async with conn.cursor(row_factory=args_row(MessageRow)) as cursor:
         try:
             await cursor.execute(
                 APPEND,
@@ -171,7 +173,7 @@ def _vectors(embeddings: Sequence[Sequence[float] | None]) -> list[str | None] |
 # order → statement. The context's row comes even where no message does, to tell an empty page from an unknown context.
 PAGE = {
     order: f"""
-    SELECT context.latest_version, page.version, page.json
+    SELECT context.latest_version, coalesce(page.version, 0), page.json
     FROM contexts AS context
     LEFT JOIN LATERAL (
         SELECT message.version, {MESSAGE_JSON} AS json
@@ -202,14 +204,14 @@ async def page(
 
     The last message of limit + 1 only says that there are more. Raises ContextNotFound, InvalidParameter.
     """
-    async with conn.cursor(row_factory=class_row(MessageRow)) as rows:
+    async with conn.cursor(row_factory=args_row(MessageRow)) as rows:
         await rows.execute(PAGE[order], {"context_id": context_id, "cursor": cursor, "at": at, "limit": limit + 1})
         found = await rows.fetchall()
     if not found:
         raise errors.ContextNotFound
     latest_version = found[0].latest_version
     check_at(at, latest_version)
-    return [row for row in found if row.version is not None], latest_version
+    return found if found[0].version else [], latest_version
 
 
 def check_at(at: int | None, latest_version: int) -> None:

@@ -11,7 +11,17 @@ from types import NoneType
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    JsonValue,
+    Tag,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
@@ -38,6 +48,11 @@ TEXT_PARTS = {"text", "input_text", "output_text"}
 
 type Role = Literal["system", "user", "assistant", "tool"]
 type Order = Literal["asc", "desc"]
+
+
+def _integral(value: Any) -> Any:
+    """JSON has one kind of number, so 5.0 is the integer 5 (JSON Schema, 6.1.1)."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 class Model(BaseModel):
@@ -88,20 +103,40 @@ type Content = Annotated[
 ]
 
 
-def _single(value: Any) -> Any:
-    if isinstance(value, int | float) and abs(value) > MAX_SINGLE:
-        raise PydanticCustomError("single_range", "must be within the range of a single-precision float")
-    return value
-
-
 type Embedding = Annotated[
-    list[Annotated[float, BeforeValidator(_single)]],
+    list[Annotated[float, Field(ge=-MAX_SINGLE, le=MAX_SINGLE)]],
     Field(min_length=EMBEDDING_DIMENSIONS, max_length=EMBEDDING_DIMENSIONS),
+]
+
+
+# What the validators below say across members, for the OpenAPI document.
+_TEXT_OR_PARTS: dict[str, JsonValue] = {"content": {"type": ["string", "array"]}}
+_NO_CALLS: dict[str, JsonValue] = {"toolCalls": {"type": "null"}}
+_NO_ANSWER: dict[str, JsonValue] = {"toolCallId": {"type": "null"}}
+_SHAPES: list[JsonValue] = [
+    {
+        "properties": {"role": {"enum": ["system", "user"]}, **_TEXT_OR_PARTS, **_NO_CALLS, **_NO_ANSWER},
+        "required": ["content"],
+    },
+    {
+        "properties": {"role": {"const": "assistant"}, **_TEXT_OR_PARTS, **_NO_ANSWER},
+        "required": ["content"],
+    },
+    {
+        "properties": {"role": {"const": "assistant"}, "toolCalls": {"type": "array", "minItems": 1}, **_NO_ANSWER},
+        "required": ["toolCalls"],
+    },
+    {
+        "properties": {"role": {"const": "tool"}, **_TEXT_OR_PARTS, **_NO_CALLS, "toolCallId": {"type": "string"}},
+        "required": ["content", "toolCallId"],
+    },
 ]
 
 
 class NewMessage(Model):
     """A message as a client appends it. null stands for an absent member."""
+
+    model_config = ConfigDict(json_schema_extra={"anyOf": _SHAPES})
 
     role: Role
     tool_calls: list[ToolCall] | None = Field(None, description="assistant only")
@@ -112,7 +147,7 @@ class NewMessage(Model):
     tool_name: str | None = None
     model: str | None = None
     metadata: dict[str, Any] | None = None
-    token_count: Annotated[int, Field(ge=1, le=MAX_INTEGER)] | None = Field(
+    token_count: Annotated[int, Field(ge=1, le=MAX_INTEGER), BeforeValidator(_integral)] | None = Field(
         None, description="tokens, taken as they are; counted with o200k_base where absent"
     )
     embedding: Embedding | None = None
@@ -158,7 +193,7 @@ class Append(Model):
     """The body of an append."""
 
     messages: Annotated[list[NewMessage], Field(min_length=1, max_length=MAX_BATCH)]
-    expected_version: Annotated[int, Field(ge=0, le=MAX_BIGINT)] | None = Field(
+    expected_version: Annotated[int, Field(ge=0, le=MAX_BIGINT), BeforeValidator(_integral)] | None = Field(
         None, description="the latest version that the context must have; 409 if it has another"
     )
 
@@ -222,6 +257,18 @@ class Context(Model):
     deleted_at: datetime | None
 
 
+# --- Health
+
+
+class Health(Model):
+    """Whether the service can serve: healthy, degraded (it works, but see checks) or unhealthy."""
+
+    status: Literal["healthy", "degraded", "unhealthy"]
+    timestamp: datetime
+    version: str
+    checks: dict[str, dict[str, Any]]
+
+
 # --- Queries
 
 
@@ -233,12 +280,10 @@ class HealthQuery(Model):
     )
 
 
-def _whole(value: Any) -> Any:
-    if isinstance(value, str):
-        if not re.fullmatch(r"-?[0-9]{1,19}", value, re.ASCII):
-            raise PydanticCustomError("whole", "must be a whole number within 64 bits")
-        return int(value)
-    return value
+def _whole(text: str) -> int:
+    if not re.fullmatch(r"-?[0-9]{1,19}", text, re.ASCII):
+        raise PydanticCustomError("whole", "must be a whole number within 64 bits")
+    return int(text)
 
 
 def _json_object(text: str) -> str:
@@ -251,8 +296,8 @@ def _json_object(text: str) -> str:
     return text
 
 
-type Limit = Annotated[int, BeforeValidator(_whole), Field(ge=1, le=MAX_LIMIT)]
-type Version = Annotated[int, BeforeValidator(_whole), Field(ge=0, le=MAX_BIGINT)]
+type Limit = Annotated[int, Field(ge=1, le=MAX_LIMIT), BeforeValidator(_whole)]
+type Version = Annotated[int, Field(ge=0, le=MAX_BIGINT), BeforeValidator(_whole)]
 
 
 class ContextsQuery(Model):
@@ -278,5 +323,5 @@ class MessagesQuery(Model):
 class WindowQuery(Model):
     """The parameters of a window."""
 
-    budget: Annotated[int, BeforeValidator(_whole), Field(ge=1, le=MAX_INTEGER)] = Field(description="tokens")
+    budget: Annotated[int, Field(ge=1, le=MAX_INTEGER, description="tokens"), BeforeValidator(_whole)]
     at: Version | None = Field(None, description="answer as it was when this version was the newest")

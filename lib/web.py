@@ -49,7 +49,6 @@ _CONTEXT_PATH = re.compile(r"(/api/v1/contexts/)([^/]+)")
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
 _IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,255}", re.ASCII)
-_ETAGS = re.compile(r'\s*(W/)?"[^"]*"\s*(,\s*(W/)?"[^"]*"\s*)*')
 _JSON_TYPE = re.compile(r'application/(merge-patch\+)?json\s*(;\s*charset="?utf-8"?\s*)?', re.ASCII | re.IGNORECASE)
 
 
@@ -145,12 +144,10 @@ class Request:
 
     @property
     def if_match(self) -> list[int] | None:
-        """The latest versions that If-Match admits; None where any will do. Raises InvalidHeader."""
+        """The latest versions that If-Match admits; None where any will do."""
         text = self.header("if-match")
         if text is None or text.strip() == "*":
             return None
-        if not _ETAGS.fullmatch(text):
-            raise errors.InvalidHeader("If-Match must be * or a list of ETags that reads of the context gave")
         # A weak ETag never matches (RFC 9110), nor one that is not ours.
         return [int(version) for version in re.findall(r'(?<!W/)"([0-9]{1,18})(?:\.[0-9]+)?"', text)]
 
@@ -246,9 +243,10 @@ def many(
     headers: dict[str, str] | None = None,
 ) -> Response:
     """`{"data": [rows], …members}`."""
-    parts = ['"data":[' + ",".join([row.json for row in rows]) + "]"]
-    parts += [f'"{name}":{json.dumps(value)}' for name, value in (members or {}).items()]
-    return Response(status, ("{" + ",".join(parts) + "}").encode(), headers or {})
+    tail = "".join([f',"{name}":{json.dumps(value)}' for name, value in (members or {}).items()])
+    # One join, because the rows may be megabytes.
+    body = "".join(['{"data":[', ",".join([row.json for row in rows]), "]", tail, "}"])
+    return Response(status, body.encode(), headers or {})
 
 
 def etag(version: int | None) -> str:
@@ -352,7 +350,10 @@ def _send_without_delay() -> None:
     """
     # Linux only, as Vercel is; elsewhere there is no such folder.
     for descriptor in Path("/proc/self/fd").glob("*"):
-        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(int(descriptor.name))) as sock:
+        with (
+            contextlib.suppress(OSError),
+            socket.socket(fileno=os.dup(int(descriptor.name))) as sock,
+        ):  # not our own to close
             if sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 

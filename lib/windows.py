@@ -6,11 +6,11 @@ providers reject a tool result whose call is missing. Must read no more rows tha
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from psycopg import AsyncConnection
-from psycopg.rows import class_row
+from psycopg.rows import args_row
 
 from lib import errors
 from lib.messages import MESSAGE_JSON, check_at
@@ -25,15 +25,20 @@ MAX_MESSAGES = MAX_BYTES // 290
 MAX_REACH = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A message that may be in a window: what the choice looks at, and its JSON text."""
+class Candidate(NamedTuple):
+    """A message that may be in a window: what the choice looks at, its JSON text, and its context's figures.
+
+    A context without messages is one candidate of version 0. A named tuple, because windows are read in bulk: it takes
+    two thirds of the time of a dataclass by name (measured), for fields in the order of the statements' columns.
+    """
 
     version: int
     token_count: int
     call_ids: Sequence[str] | None
     tool_call_id: str | None
     json: str
+    latest_version: int = 0
+    total_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,41 +121,17 @@ def _callers(candidates: Sequence[Candidate]) -> list[int | None]:
     calls: dict[str, int] = {}
     for index, candidate in enumerate(candidates):
         callers.append(calls.get(candidate.tool_call_id) if candidate.tool_call_id is not None else None)
-        calls.update((call_id, index) for call_id in candidate.call_ids or ())
+        if candidate.call_ids:
+            calls.update(dict.fromkeys(candidate.call_ids, index))
     return callers
-
-
-@dataclass(frozen=True, slots=True)
-class WindowRow:
-    """A candidate's columns beside its context's; a context without messages is one row without a version."""
-
-    latest_version: int
-    total_tokens: int
-    version: int | None
-    token_count: int
-    call_ids: Sequence[str] | None
-    tool_call_id: str | None
-    json: str
 
 
 # The running sum turns the budget into a range of messages_cumulative_tokens_idx. Both ends of the range matter: with
 # one alone the planner expects a third of the history and may scan it. The message across the budget comes too, so
-# that there is always one. Materialized, lest the sum at a past version is looked up again for every row.
-WINDOW = f"""
-WITH context AS MATERIALIZED (
-    SELECT id, latest_version, coalesce(%(at)s, latest_version) AS version,
-        CASE
-            WHEN %(at)s < latest_version
-            THEN coalesce((
-                SELECT past.cumulative_tokens FROM messages AS past
-                WHERE past.context_id = contexts.id AND past.version = %(at)s
-            ), 0)
-            ELSE total_tokens
-        END AS total_tokens
-    FROM contexts
-    WHERE id = %(context_id)s AND deleted_at IS NULL
-)
-SELECT context.latest_version, context.total_tokens, candidate.*
+# that there is always one.
+CANDIDATES = f"""
+SELECT coalesce(candidate.version, 0), candidate.token_count, candidate.call_ids, candidate.tool_call_id,
+    candidate.json, context.latest_version, context.total_tokens
 FROM context
 LEFT JOIN LATERAL (
     SELECT message.version, message.token_count, message.call_ids, message.tool_call_id, {MESSAGE_JSON} AS json
@@ -163,23 +144,42 @@ LEFT JOIN LATERAL (
 ORDER BY candidate.version
 """
 
+WINDOW = f"""
+WITH context AS (
+    SELECT id, latest_version, latest_version AS version, total_tokens
+    FROM contexts
+    WHERE id = %(context_id)s AND deleted_at IS NULL
+)
+{CANDIDATES}
+"""
+
+# A statement of its own, so that the other has one plan for all its calls. Materialized, lest the sum at the past
+# version is looked up again for every row.
+WINDOW_AT = f"""
+WITH context AS MATERIALIZED (
+    SELECT id, latest_version, %(at)s AS version, coalesce((
+        SELECT past.cumulative_tokens FROM messages AS past
+        WHERE past.context_id = contexts.id AND past.version = %(at)s
+    ), 0) AS total_tokens
+    FROM contexts
+    WHERE id = %(context_id)s AND deleted_at IS NULL
+)
+{CANDIDATES}
+"""
+
 
 async def read(conn: AsyncConnection[Any], context_id: UUID, *, budget: int, at: int | None = None) -> Window:
     """The window of budget tokens, as it was at version at. Raises ContextNotFound, InvalidParameter."""
-    async with conn.cursor(row_factory=class_row(WindowRow)) as cursor:
-        await cursor.execute(WINDOW, {"context_id": context_id, "budget": budget, "at": at})
-        rows = await cursor.fetchall()
-    if not rows:
-        raise errors.ContextNotFound
-    check_at(at, rows[0].latest_version)
-    version, total_tokens = rows[0].latest_version if at is None else at, rows[0].total_tokens
-
-    candidates = [
-        Candidate(row.version, row.token_count, row.call_ids, row.tool_call_id, row.json)
-        for row in rows
-        if row.version is not None
-    ]
+    async with conn.cursor(row_factory=args_row(Candidate)) as cursor:
+        statement = WINDOW if at is None else WINDOW_AT
+        await cursor.execute(statement, {"context_id": context_id, "budget": budget, "at": at})
+        candidates = await cursor.fetchall()
     if not candidates:
+        raise errors.ContextNotFound
+    latest_version, total_tokens = candidates[0].latest_version, candidates[0].total_tokens
+    check_at(at, latest_version)
+    version = latest_version if at is None else at
+    if candidates[0].version == 0:
         return Window([], version, total_tokens)
 
     orphans: set[str] = set()
@@ -213,6 +213,6 @@ async def _back_to_calls(
     conn: AsyncConnection[Any], context_id: UUID, call_ids: Collection[str], *, before: int
 ) -> list[Candidate]:
     """The messages from the oldest of the calls that call_ids name up to version before; none where there is none."""
-    async with conn.cursor(row_factory=class_row(Candidate)) as cursor:
+    async with conn.cursor(row_factory=args_row(Candidate)) as cursor:
         await cursor.execute(BACK_TO_CALLS, {"context_id": context_id, "call_ids": [*call_ids], "before": before})
         return await cursor.fetchall()

@@ -38,7 +38,7 @@ GOALS = {"read": 0.6, "window": 0.4}
 @contextmanager
 def server(database_url: str) -> Iterator[int]:
     """The port of a server in a process of its own."""
-    environment = {**os.environ, "DATABASE_URL": database_url}
+    environment = {**os.environ, "DATABASE_URL": database_url, "API_KEYS": ""}
     # Its log goes where a shell would send it: written for every request, read by nobody.
     with listening_socket(0) as sock, tempfile.TemporaryFile() as log:
         descriptor = sock.fileno()
@@ -103,9 +103,10 @@ def measure(report: Report, database_url: str, context_id: UUID) -> None:
     with server(database_url) as port:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as http:
             turns = _tiktoken_only_to_count(report, http, context_id)
-            before = http.get("/process").json()["residentBytes"]
+            process = http.get("/process").json()
+            before = process["residentBytes"]
         with client(port) as load:
-            _rates(report, load, _requests(context_id, turns))
+            _rates(report, load, _requests(context_id, turns), process["runsOn"])
             while load.answered < MEMORY_AFTER_REQUESTS:
                 load.run([request("GET", "/noop")], 8)
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as http:
@@ -168,6 +169,7 @@ def _requests(context_id: UUID, turns: list[str]) -> dict[str, list[str]]:
     turn = json.dumps(_turn())
     return {
         "raw": [request("GET", "/raw")],
+        "select": [request("GET", "/select")],
         "health": [request("GET", "/api/health")],
         "create": [request("POST", "/api/v1/contexts", '{"name": "bench", "metadata": {"task": 1}}')],
         "list": [request("GET", "/api/v1/contexts?limit=50")],
@@ -181,6 +183,7 @@ def _requests(context_id: UUID, turns: list[str]) -> dict[str, list[str]]:
 NAMES = {
     "noop": "no-op endpoint: lib.web, no database",
     "raw": "bare ASGI application: no lib.web either",
+    "select": "floor: SELECT 1 through the pool, nothing else",
     "health": "GET /api/health",
     "create": "POST /api/v1/contexts",
     "list": "GET /api/v1/contexts, 50 of them",
@@ -191,11 +194,10 @@ NAMES = {
 }
 
 
-def _rates(report: Report, load: Client, requests: dict[str, list[str]]) -> None:
+def _rates(report: Report, load: Client, requests: dict[str, list[str]], runs_on: str) -> None:
     noop = [request("GET", "/noop")]
     for lines in (noop, *requests.values()):
         load.run(lines, max(CONNECTIONS))
-    goals: list[tuple[str, float, float]] = []
     for connections in CONNECTIONS:
         rows = {name: Measured() for name in ("noop", *requests)}
         for _ in range(ROUNDS):
@@ -203,15 +205,8 @@ def _rates(report: Report, load: Client, requests: dict[str, list[str]]) -> None
                 noop_rate = _record(rows["noop"], load.run(noop, connections))
                 rows[name].ratios.append(_record(rows[name], load.run(lines, connections)) / noop_rate)
         plural = "connection" if connections == 1 else "connections"
-        report.section(
-            f"Through HTTP on the dev server, {connections} {plural}",
-            "req/s",
-            "p50 ms",
-            "p99 ms",
-            "x no-op",
-            "goal",
-            "",
-        )
+        title = f"Dev server ({runs_on}), {connections} {plural}"
+        report.section(title, "req/s", "p50 ms", "p99 ms", "x no-op", "goal", "")
         for name, row in rows.items():
             percentiles = quantiles(row.latencies, n=100)
             cells = (f"{median(row.rates):,.0f}", f"{percentiles[49] / 1000:.2f}", f"{percentiles[98] / 1000:.2f}")

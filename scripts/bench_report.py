@@ -2,19 +2,21 @@
 
 from dataclasses import dataclass, field
 
-NAME_WIDTH = 66
-CELL_WIDTH = 10
+NAME_WIDTH = 68
+CELL_WIDTH = 12
 
 
 @dataclass(slots=True)
 class Report:
     """Prints rows as they are measured and remembers which goals were missed."""
 
+    title: str = ""
     met: int = 0
     missed: list[str] = field(default_factory=list)
 
     def section(self, title: str, *columns: str) -> None:
         """The head of a table; columns name its cells."""
+        self.title = title
         print()
         self.row(title, *columns)
         print("-" * (NAME_WIDTH + CELL_WIDTH * len(columns)))
@@ -28,7 +30,7 @@ class Report:
         if ok:
             self.met += 1
         else:
-            self.missed.append(name)
+            self.missed.append(f"{name}: {cells[-1]}, goal {goal}  [{self.title}]")
         self.row(name, *cells, goal, "ok" if ok else "MISS")
 
     def at_most(self, name: str, *cells: str, measured: float, limit: float) -> None:

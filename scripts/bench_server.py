@@ -10,12 +10,20 @@ from pathlib import Path
 
 import uvicorn
 
+from lib import db
 from lib.web import Receive, Request, Response, Scope, Send, endpoint
 from scripts.router import Router
 
 
 async def noop(_: Request) -> Response:
     """What an endpoint costs that does nothing."""
+    return Response(200, b'{"data":null}')
+
+
+async def select(_: Request) -> Response:
+    """What any endpoint costs that sends one statement, the least there is."""
+    async with db.connection() as conn:
+        await conn.execute("SELECT 1")
     return Response(200, b'{"data":null}')
 
 
@@ -27,10 +35,15 @@ async def raw(_scope: Scope, _receive: Receive, send: Send) -> None:
 
 
 async def process(_: Request) -> Response:
-    """Whether this process has imported tiktoken, and its resident memory in bytes."""
-    return Response(
-        200, json.dumps({"tiktoken": "tiktoken" in sys.modules, "residentBytes": resident_bytes()}).encode()
-    )
+    """What this process runs on, whether it has imported tiktoken, and its resident memory in bytes."""
+    # uvicorn takes httptools where it is installed.
+    parser = "httptools" if "uvicorn.protocols.http.httptools_impl" in sys.modules else "h11"
+    answer = {
+        "runsOn": f"uvicorn, {parser}, {type(asyncio.get_running_loop()).__module__.partition('.')[0]}",
+        "tiktoken": "tiktoken" in sys.modules,
+        "residentBytes": resident_bytes(),
+    }
+    return Response(200, json.dumps(answer).encode())
 
 
 def resident_bytes() -> int:
@@ -43,7 +56,7 @@ def resident_bytes() -> int:
 
 def main(descriptor: int) -> None:
     """Serves until SIGTERM, as scripts.dev does."""
-    router = Router(noop=endpoint(GET=noop), raw=raw, process=endpoint(GET=process))
+    router = Router(noop=endpoint(GET=noop), select=endpoint(GET=select), raw=raw, process=endpoint(GET=process))
     config = uvicorn.Config(router, log_level="warning", access_log=False, lifespan="on", timeout_graceful_shutdown=3)
     with socket.socket(fileno=descriptor) as sock, contextlib.suppress(KeyboardInterrupt):
         asyncio.run(uvicorn.Server(config).serve(sockets=[sock]))

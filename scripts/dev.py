@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import errno
 import os
+import signal
 import socket
 import sys
 from collections.abc import Iterator
@@ -12,7 +14,7 @@ import uvicorn
 from dotenv import load_dotenv
 
 from scripts import migrate
-from scripts.postgres import embedded
+from scripts.postgres import PostgresError, embedded
 from scripts.router import ROOT, Router
 
 DATA = ROOT / ".postgres"
@@ -32,15 +34,17 @@ class DevError(Exception):
 
 
 def listening_socket(port: int) -> socket.socket:
-    """A socket that listens on port of this machine only. Raises DevError where the port is taken."""
+    """A socket that listens on port of this machine only. Raises DevError where it may not."""
     # Named, the protocol lets asyncio turn Nagle's algorithm off, which holds up an answer in two pieces for 44 ms.
     sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         sock.bind(("127.0.0.1", port))
-    except OSError:
-        raise DevError(f"could not listen: port {port} is in use; stop what uses it or set PORT") from None
-    sock.listen(128)
+        sock.listen(128)
+    except OSError as error:
+        sock.close()
+        reason = "is in use; stop what uses it or" if error.errno == errno.EADDRINUSE else f"cannot be had ({error});"
+        raise DevError(f"could not listen: port {port} {reason} set PORT to another") from None
     return sock
 
 
@@ -48,12 +52,14 @@ def listening_socket(port: int) -> socket.socket:
 def database() -> Iterator[str]:
     """Names the database; DATABASE_URL points at it while inside, with all migrations applied."""
     with contextlib.ExitStack() as stack:
-        name = "the database of DATABASE_URL"
-        if not os.environ.get("DATABASE_URL"):
-            print("Starting the embedded PostgreSQL …", flush=True)
-            os.environ["DATABASE_URL"] = stack.enter_context(embedded(DATA, keep=True))
+        if os.environ.get("DATABASE_URL"):
+            name = "the database of DATABASE_URL"
+            direct = migrate.database_url(os.environ)
+        else:
             name = f"an embedded PostgreSQL with its data in {DATA.name}/"
-        for migration, _ in migrate.up(migrate.database_url(os.environ)):
+            print("Starting the embedded PostgreSQL …", flush=True)
+            os.environ["DATABASE_URL"] = direct = stack.enter_context(embedded(DATA))
+        for migration, _ in migrate.up(direct):
             print(f"Applied migration {migration.name}", flush=True)
         yield name
 
@@ -69,7 +75,7 @@ def serve(sock: socket.socket, banner: str) -> None:
 
 def port_number(text: str) -> int:
     """The port that text names. Raises DevError."""
-    if not (text.isascii() and text.isdigit() and 0 < int(text) <= MAX_PORT):
+    if not (text.isascii() and text.isdigit() and len(text) <= 5 and 0 < int(text) <= MAX_PORT):
         raise DevError(f"cannot use PORT={text}: it must be a number from 1 to {MAX_PORT}")
     return int(text)
 
@@ -77,11 +83,14 @@ def port_number(text: str) -> int:
 def main() -> int:
     """The command. Returns the exit status."""
     load_dotenv(ROOT / ".env")
+    # Unhandled, these end the process at once, and the embedded PostgreSQL would stay behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
     try:
         port = port_number(os.environ.get("PORT") or DEFAULT_PORT)
         with listening_socket(port) as sock, database() as name:
             serve(sock, WELCOME.format(url=f"http://127.0.0.1:{port}", database=name))
-    except (DevError, migrate.MigrationError) as error:
+    except (DevError, PostgresError, migrate.MigrationError) as error:
         print(f"dev: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

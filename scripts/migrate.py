@@ -1,8 +1,9 @@
 """Applies the numbered SQL files of migrations/, each once: `python -m scripts.migrate [up | status | new NAME]`.
 
 Needs nothing but psycopg. Connects to DATABASE_URL_UNPOOLED or else DATABASE_URL, and never prints either. A file runs
-in one transaction with the record of it; one whose first line is `-- migrate: no-transaction` holds a single statement
-that cannot run in one (CREATE INDEX CONCURRENTLY) and must be safe to run again.
+in one transaction with the record of it. One whose first line is `-- migrate: no-transaction` holds statements that
+cannot (CREATE INDEX CONCURRENTLY), each ended by a semicolon at the end of a line. It is recorded after the last of
+them and, where one fails, runs again from the first: so it drops first what a failed run may have left.
 """
 
 import argparse
@@ -12,18 +13,20 @@ import re
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import Any
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import class_row
 
 DIRECTORY = Path(__file__).parent.parent / "migrations"
 FILE_NAME = re.compile(r"[0-9]{4}_[a-z0-9_]+")
 NO_TRANSACTION = "-- migrate: no-transaction"
+END_OF_STATEMENT = re.compile(r"(?<=;)[ \t]*$", re.MULTILINE)
 
 # Any number will do, as long as nothing else in the database uses it: "kata" in ASCII.
 LOCK_KEY = 0x6B617461
@@ -31,8 +34,13 @@ LOCK_KEY = 0x6B617461
 # A statement that waits for a busy table holds up everything behind it: better to fail and be run again.
 LOCK_TIMEOUT = "5s"
 
-# Another run may rightly be busy for long.
-RUN_TIMEOUT = "10min"
+# Seconds to wait for another run, which may rightly be busy for long.
+RUN_TIMEOUT = 600
+
+TRANSACTION_CONTROL = re.compile(
+    r"^\s*((begin|commit|rollback|abort)(\s+work|\s+transaction)?|start\s+transaction)\s*;",
+    re.IGNORECASE | re.MULTILINE,
+)
 
 
 class MigrationError(Exception):
@@ -41,7 +49,7 @@ class MigrationError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """One file: its name without the ending, and its SQL."""
+    """One file: its name without the ending, and its SQL with line ends of one character."""
 
     name: str
     sql: str
@@ -54,7 +62,12 @@ class Migration:
     @property
     def in_transaction(self) -> bool:
         """Whether the file may run inside a transaction, which is the rule."""
-        return not self.sql.startswith(NO_TRANSACTION)
+        return self.sql.partition("\n")[0].rstrip() != NO_TRANSACTION
+
+    @property
+    def statements(self) -> list[str]:
+        """What is sent to the server at a time: the file, or each statement of one that takes no transaction."""
+        return [self.sql] if self.in_transaction else END_OF_STATEMENT.split(self.sql)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +87,7 @@ def up(url: str, directory: Path = DIRECTORY) -> Iterator[tuple[Migration, int]]
     """
     migrations = files(directory)
     with _connected(url) as conn:
-        conn.execute("SELECT set_config('lock_timeout', %s, false)", [RUN_TIMEOUT])
-        conn.execute("SELECT pg_advisory_lock(%s)", [LOCK_KEY])
-        conn.execute("SELECT set_config('lock_timeout', %s, false)", [LOCK_TIMEOUT])
+        _take_turn(conn)
         conn.execute(CREATE_RECORD)
         for migration in _pending(migrations, _applied(conn)):
             yield migration, _apply(conn, migration)
@@ -93,22 +104,33 @@ def status(url: str, directory: Path = DIRECTORY) -> tuple[list[Applied], list[M
 def new(name: str, directory: Path = DIRECTORY) -> Path:
     """An empty migration with the next number. Raises MigrationError for a name that is not a_few_words."""
     number = max((int(migration.name[:4]) for migration in files(directory)), default=0) + 1
-    path = directory / f"{number:04}_{name}.sql"
-    if not FILE_NAME.fullmatch(path.stem):
+    stem = f"{number:04}_{name}"
+    if not FILE_NAME.fullmatch(stem):
         raise MigrationError(f"cannot use {name!r} as a name: use lower-case letters, digits and underscores")
+    path = directory / f"{stem}.sql"
     path.write_text("-- What this changes, why, and how it behaves on a large table: which locks, for how long.\n")
     return path
 
 
 def files(directory: Path) -> list[Migration]:
-    """The migrations in directory, in order. Raises MigrationError for a wrong name or a number used twice."""
+    """The migrations in directory, in order. Raises MigrationError for a file that cannot be one."""
     paths = sorted(directory.glob("*.sql"))
     if wrong := [path.name for path in paths if not FILE_NAME.fullmatch(path.stem)]:
         raise MigrationError(f"cannot use these file names, which are not NNNN_noun.sql: {', '.join(wrong)}")
     numbers = [path.stem[:4] for path in paths]
     if twice := sorted({number for number in numbers if numbers.count(number) > 1}):
         raise MigrationError(f"cannot tell the order of migrations with the same number: {', '.join(twice)}")
-    return [Migration(path.stem, path.read_text(encoding="utf-8")) for path in paths]
+    return [_read(path) for path in paths]
+
+
+def _read(path: Path) -> Migration:
+    try:
+        sql = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise MigrationError(f"cannot read {path.name}: it is not UTF-8") from None
+    if "\0" in sql:
+        raise MigrationError(f"cannot read {path.name}: it holds a NUL, where PostgreSQL would stop reading")
+    return Migration(path.stem, sql)
 
 
 CREATE_RECORD = """
@@ -124,31 +146,62 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
 RECORD = "INSERT INTO schema_migrations (name, checksum, duration_ms) VALUES (%(name)s, %(checksum)s, %(duration_ms)s)"
 
 
+# Of the indexes that the SQL names, those that a failed CREATE INDEX CONCURRENTLY has left.
+INVALID_INDEXES = """
+SELECT relname FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
+WHERE NOT indisvalid AND strpos(%(sql)s, relname) > 0
+"""
+
+
 def _apply(conn: psycopg.Connection, migration: Migration) -> int:
+    name = migration.name
+    if migration.in_transaction and TRANSACTION_CONTROL.search(migration.sql):
+        raise MigrationError(f"cannot apply {name}: it has a transaction already, so take BEGIN, COMMIT and so on out")
+    # What a file has SET is for itself.
+    conn.execute("RESET ALL")
+    conn.execute("SELECT set_config('lock_timeout', %s, false)", [LOCK_TIMEOUT])
     started = time.perf_counter()
-    record = {"name": migration.name, "checksum": migration.checksum}
     try:
-        if migration.in_transaction:
-            with conn.transaction():
-                conn.execute(migration.sql.encode())
-                milliseconds = round((time.perf_counter() - started) * 1000)
-                conn.execute(RECORD, {**record, "duration_ms": milliseconds})
-        else:
-            conn.execute(migration.sql.encode())
+        with conn.transaction() if migration.in_transaction else nullcontext():
+            for statement in migration.statements:
+                conn.execute(statement.encode())
+            if not migration.in_transaction:
+                _check_indexes(conn, migration)
             milliseconds = round((time.perf_counter() - started) * 1000)
-            conn.execute(RECORD, {**record, "duration_ms": milliseconds})
+            conn.execute(RECORD, {"name": name, "checksum": migration.checksum, "duration_ms": milliseconds})
     except psycopg.errors.LockNotAvailable:
-        raise MigrationError(
-            f"could not apply {migration.name}: a table it changes was busy for {LOCK_TIMEOUT}; run it again"
-        ) from None
-    except (psycopg.errors.InsufficientPrivilege, psycopg.errors.UndefinedFile) as error:
-        hint = ""
-        if "extension" in str(error):
-            hint = "; have an administrator run CREATE EXTENSION vector in this database once (Neon: any owner may)"
-        raise MigrationError(f"cannot apply {migration.name}: {_one_line(error)}{hint}") from None
+        raise MigrationError(f"could not apply {name}: a table was busy for {LOCK_TIMEOUT}; run it again") from None
     except psycopg.Error as error:
-        raise MigrationError(f"cannot apply {migration.name}: {_one_line(error)}") from None
+        raise MigrationError(
+            f"cannot apply {name}{_line(migration, error)}: {_one_line(error)}{_hint(error)}"
+        ) from None
     return milliseconds
+
+
+def _check_indexes(conn: psycopg.Connection, migration: Migration) -> None:
+    # CREATE INDEX CONCURRENTLY IF NOT EXISTS takes an index for existing that an earlier run could not finish.
+    invalid = [str(name) for (name,) in conn.execute(INVALID_INDEXES, {"sql": migration.sql})]
+    if invalid:
+        raise MigrationError(
+            f"cannot record {migration.name}: an earlier run left {', '.join(invalid)} invalid;"
+            " put DROP INDEX CONCURRENTLY IF EXISTS for it at the top of the file"
+        )
+
+
+def _line(migration: Migration, error: psycopg.Error) -> str:
+    """The line that the error is about, where the server says so."""
+    position = error.diag.statement_position
+    if not position or not migration.in_transaction:
+        return ""
+    return f", line {migration.sql.count(chr(10), 0, int(position) - 1) + 1}"
+
+
+def _hint(error: psycopg.Error) -> str:
+    if 'extension "vector"' not in str(error):
+        return ""
+    if isinstance(error, psycopg.errors.InsufficientPrivilege):
+        return "; have an administrator run CREATE EXTENSION vector in this database once (on Neon any owner may)"
+    return "; install pgvector on the database server first: https://github.com/pgvector/pgvector"
 
 
 def _pending(migrations: list[Migration], applied: list[Applied]) -> list[Migration]:
@@ -176,36 +229,64 @@ def _applied(conn: psycopg.Connection) -> list[Applied]:
 
 @contextmanager
 def _connected(url: str) -> Iterator[psycopg.Connection]:
+    password = str(_options(url).get("password") or "")
     try:
-        conn = psycopg.connect(url, autocommit=True, connect_timeout=10, application_name="kata-context migrate")
+        conn = psycopg.connect(
+            url, autocommit=True, connect_timeout=10, client_encoding="utf8", application_name="kata-context migrate"
+        )
     except psycopg.Error as error:
-        raise MigrationError(f"could not connect to the database: {_one_line(error)}") from None
+        text = _one_line(error)
+        raise MigrationError(
+            f"could not connect to the database: {text.replace(password, '…') if password else text}"
+        ) from None
     try:
         with conn:
             yield conn
-    except psycopg.errors.LockNotAvailable:
-        raise MigrationError(f"could not start: another run has been busy for {RUN_TIMEOUT}") from None
-    except psycopg.OperationalError as error:
+    except psycopg.Error as error:
         raise MigrationError(f"could not go on: {_one_line(error)}") from None
+
+
+def _take_turn(conn: psycopg.Connection) -> None:
+    """Holds a lock until conn closes. Raises MigrationError where another run has held it for RUN_TIMEOUT."""
+    # Asked for again and again, because waiting inside pg_advisory_lock is a running statement, and CREATE INDEX
+    # CONCURRENTLY in the other run waits for all of those: a deadlock.
+    deadline = time.monotonic() + RUN_TIMEOUT
+    while conn.execute("SELECT pg_try_advisory_lock(%s)", [LOCK_KEY]).fetchone() == (False,):
+        if time.monotonic() > deadline:
+            raise MigrationError(f"could not start: another run has been busy for {RUN_TIMEOUT} s")
+        time.sleep(0.1)
 
 
 def database_url(environment: Mapping[str, str]) -> str:
     """DATABASE_URL_UNPOOLED or else DATABASE_URL. Raises MigrationError for neither, or for a pooler."""
-    url = environment.get("DATABASE_URL_UNPOOLED") or environment.get("DATABASE_URL")
+    url = (environment.get("DATABASE_URL_UNPOOLED") or environment.get("DATABASE_URL") or "").strip()
     if not url:
         raise MigrationError("cannot tell which database: set DATABASE_URL_UNPOOLED or DATABASE_URL")
-    if (urlsplit(url).hostname or "").partition(".")[0].endswith("-pooler"):
+    if str(_options(url).get("host") or "").partition(".")[0].endswith("-pooler"):
         raise MigrationError("cannot migrate through a pooler, which keeps no locks: set DATABASE_URL_UNPOOLED")
     return url
 
 
+def _options(url: str) -> dict[str, Any]:
+    """What libpq reads in url. Raises MigrationError where it would take a part of the password for something else."""
+    try:
+        options = conninfo_to_dict(url)
+        places = f"{options.get('host')}{options.get('dbname')}"
+        if "@" not in places and re.fullmatch("[0-9,]*", str(options.get("port") or "")):
+            return options
+    except psycopg.Error:
+        pass  # its text quotes what it could not read
+    raise MigrationError(
+        "cannot read the database's URL: it must be postgresql://user:password@host/database with options of libpq,"
+        " and percent-encode what is special in the password"
+    )
+
+
 def _one_line(error: psycopg.Error) -> str:
-    """The first line of the error, without what libpq may quote from the connection string."""
-    text = error.diag.message_primary or str(error).strip().partition("\n")[0]
-    return re.sub(r"postgres(ql)?://\S+|password\S*", "…", text)
+    return error.diag.message_primary or str(error).strip().partition("\n")[0]
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None, directory: Path = DIRECTORY) -> int:
     """The command. Returns the exit status: 0, or 1 where something went wrong."""
     parser = argparse.ArgumentParser(prog="python -m scripts.migrate", description="Applies migrations/ to PostgreSQL.")
     commands = parser.add_subparsers(dest="command")
@@ -215,16 +296,16 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     try:
         if chosen.command == "new":
-            print(new(chosen.name))
+            print(new(chosen.name, directory))
         elif chosen.command == "status":
-            applied, pending = status(database_url(os.environ))
+            applied, pending = status(database_url(os.environ), directory)
             for record in applied:
                 print(f"applied  {record.name}  {record.applied_at:%Y-%m-%d %H:%M:%S%z}  {record.duration_ms} ms")
             for migration in pending:
                 print(f"pending  {migration.name}")
         else:
             count = 0
-            for count, (migration, milliseconds) in enumerate(up(database_url(os.environ)), 1):  # noqa: B007
+            for count, (migration, milliseconds) in enumerate(up(database_url(os.environ), directory), 1):  # noqa: B007
                 print(f"applied  {migration.name}  {milliseconds} ms", flush=True)
             print(f"{count} applied, database up to date")
     except MigrationError as error:

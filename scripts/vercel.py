@@ -458,7 +458,8 @@ class Deployment:
             uvicorn.Config(
                 self._serve,
                 interface="asgi3",
-                http="h11",
+                http="h11",  # it passes methods on that it does not know
+                loop="asyncio",
                 host="127.0.0.1",
                 port=0,
                 lifespan="off",

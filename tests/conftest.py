@@ -1,6 +1,8 @@
 """One PostgreSQL and one server for the whole run: a context is its own world, so tests share them.
 
-`--url` runs the tests of tests/api against a server that is up already; TEST_DATABASE_URL names its database.
+`--url` runs the tests of tests/api against a server that is up already; TEST_DATABASE_URL names its database,
+TEST_API_KEY a key that it takes.
+`--pgbouncer` puts a real PgBouncer between the server and PostgreSQL.
 """
 
 import asyncio
@@ -16,13 +18,29 @@ import psycopg
 import pytest
 import uvicorn
 
+from lib import config, db
+from lib.config import Variable
 from scripts import migrate, postgres
 from scripts.dev import listening_socket
+from scripts.pgbouncer import PgBouncerError, pgbouncer, program
 from scripts.router import Router
+
+# What needs a program that pip cannot install. It is left out where that is missing, and said so; CI has it all.
+collect_ignore = []
+try:
+    program()
+except PgBouncerError:
+    collect_ignore.append("pooler")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--url", help="test the server at this URL instead of one in this process")
+    parser.addoption("--pgbouncer", action="store_true", help="let the server use the database through PgBouncer")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if collect_ignore:
+        terminalreporter.write_line("left out: tests/pooler, which needs pgbouncer (apt-get or brew install it)")
 
 
 @pytest.fixture(scope="session")
@@ -41,7 +59,10 @@ def url(request: pytest.FixtureRequest, database_url: str) -> Iterator[str]:
         yield url
         return
     os.environ["DATABASE_URL"] = database_url
-    with listening_socket(0) as sock:
+    with ExitStack() as stack:
+        if request.config.getoption("--pgbouncer"):
+            os.environ["DATABASE_URL"] = stack.enter_context(pgbouncer(database_url)).url
+        sock = stack.enter_context(listening_socket(0))
         server = uvicorn.Server(
             uvicorn.Config(Router(), http="h11", log_level="warning", access_log=False, lifespan="on")
         )
@@ -59,7 +80,10 @@ def url(request: pytest.FixtureRequest, database_url: str) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def api(url: str) -> Iterator[httpx.Client]:
     """A client of the server."""
-    with httpx.Client(base_url=url, timeout=60) as client:
+    key = os.environ.get("TEST_API_KEY")
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    limits = httpx.Limits(max_connections=100)
+    with httpx.Client(base_url=url, headers=headers, timeout=60, limits=limits) as client:
         yield client
 
 
@@ -102,3 +126,20 @@ def run() -> Callable[[Awaitable[Any]], Any]:
         return await awaitable
 
     return lambda awaitable: asyncio.run(main(awaitable))
+
+
+@pytest.fixture
+def configure(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Gives this test a pool of its own, for the given environment and no other."""
+    monkeypatch.setattr(db, "_pool", None)
+    for variable in (*config.VARIABLES, Variable("VERCEL", "", "")):
+        monkeypatch.delenv(variable.name, raising=False)
+
+    def configure(**variables: str) -> None:
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        config.settings.cache_clear()
+
+    yield configure
+    monkeypatch.undo()
+    config.settings.cache_clear()

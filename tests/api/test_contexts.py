@@ -243,7 +243,7 @@ class TestList:
             ({"limit": 1001}, "/limit"),
             ({"limit": "ten"}, "/limit"),
             ({"limit": "9" * 5000}, "/limit"),
-            ({"limit": "１"}, "/limit"),
+            ({"limit": "\uff11"}, "/limit"),
             ({"order": "newest"}, "/order"),
             ({"cursor": ""}, "/cursor"),
             ({"cursor": "no"}, "/cursor"),

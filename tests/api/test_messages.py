@@ -49,8 +49,8 @@ class TestAppend:
             {"role": "tool", "content": "12 °C", "toolCallId": "c_1", "toolName": "weather", "tokenCount": 99},
         )
 
-        plain = {"toolCalls": None, "toolCallId": None, "toolName": None, "model": None, "metadata": {}}
-        expected = [
+        plain: dict[str, Any] = {"toolCalls": None, "toolCallId": None, "toolName": None, "model": None, "metadata": {}}
+        expected: list[dict[str, Any]] = [
             {**plain, "role": "system", "content": "Be brief.", "metadata": {"k": "v"}, "tokenCount": 3},
             {**plain, "role": "user", "content": "weather in Paris?", "model": "gpt-4o", "tokenCount": 4},
             {**plain, "role": "assistant", "content": None, "tokenCount": 6}
@@ -167,13 +167,9 @@ class TestAppend:
         assert refused.status_code == 404
         assert refused.json()["code"] == "context_not_found"
 
-    def test_gives_concurrent_writers_versions_without_gap_or_repeat(
-        self, api: httpx.Client, url: str, context_id: str
-    ) -> None:
+    def test_gives_concurrent_writers_versions_without_gap_or_repeat(self, api: httpx.Client, context_id: str) -> None:
         def write(batch: int) -> list[int]:
-            answer = httpx.post(
-                url + path(context_id), json={"messages": [user(tokenCount=2)] * (batch % 3 + 1)}, timeout=60
-            )
+            answer = api.post(path(context_id), json={"messages": [user(tokenCount=2)] * (batch % 3 + 1)}, timeout=60)
             assert answer.status_code == 201, answer.text
             return [message["version"] for message in answer.json()["data"]]
 
@@ -202,6 +198,16 @@ class TestEmbeddings:
         ).fetchone()
         assert kept == (embedding,)
         assert [m["hasEmbedding"] for m in api.get(path(context_id)).json()["data"]] == [False, True, False]
+
+    def test_may_hold_numbers_too_small_for_a_single(
+        self, api: httpx.Client, context_id: str, database: psycopg.Connection[Any]
+    ) -> None:
+        append(api, context_id, user(embedding=[1e-266, 1e-45, -1e-300, 5e-324, 3.4028234663852886e38, 7] + [0] * 1530))
+
+        kept = database.execute(
+            "SELECT (embedding::real[])[:6]::float8[] FROM messages WHERE context_id = %s", [context_id]
+        ).fetchone()
+        assert kept == ([0, 1.401298464324817e-45, 0, 0, 3.4028234663852886e38, 7],)
 
 
 # Every Unicode scalar value but U+0000.
@@ -384,7 +390,7 @@ class TestPage:
         assert refused.json()["errors"][0]["pointer"] == "/at"
 
     def test_is_empty_for_an_empty_context_and_beyond_the_end(self, api: httpx.Client, context_id: str) -> None:
-        nothing = {"data": [], "nextCursor": None, "hasMore": False}
+        nothing: dict[str, Any] = {"data": [], "nextCursor": None, "hasMore": False}
 
         assert api.get(path(context_id)).json() == nothing
         assert api.get(path(context_id), params={"cursor": 2**63 - 1}).json() == nothing

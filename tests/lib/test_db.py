@@ -1,32 +1,16 @@
 """The pool: what it raises in psycopg's place, and that nothing is lost on the way."""
 
 import asyncio
-import os
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import psycopg
 import pytest
 
-from lib import config, db, errors
+from lib import db, errors
 
 Run = Callable[[Awaitable[Any]], Any]
-
-
-@pytest.fixture
-def configure(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
-    """Gives this test a pool of its own, for the given environment."""
-    monkeypatch.setattr(db, "_pool", None)
-
-    def configure(**variables: str) -> None:
-        for name, value in variables.items():
-            monkeypatch.setenv(name, value)
-        config.settings.cache_clear()
-
-    yield configure
-    monkeypatch.undo()
-    config.settings.cache_clear()
 
 
 async def query(statement: str = "SELECT 1") -> Any:
@@ -41,8 +25,8 @@ class TestConnection:
         async def status() -> Any:
             async with db.connection() as conn:
                 await conn.execute("SELECT 1")
-                return conn.info.transaction_status
-            await db.close()
+                found = conn.info.transaction_status
+            return found  # noqa: RET504 - read while the connection is held
 
         assert run(closing(status())) == psycopg.pq.TransactionStatus.IDLE
 
@@ -94,6 +78,33 @@ class TestConnection:
 
         with pytest.raises(error):
             run(closing(query(statement)))
+
+    def test_that_the_server_has_closed_is_replaced_at_once(
+        self, configure: Any, run: Run, database_url: str, database: psycopg.Connection[Any]
+    ) -> None:
+        configure(DATABASE_URL=database_url)
+
+        async def killed() -> list[Any]:
+            pids = await asyncio.gather(*(query("SELECT pg_backend_pid() FROM pg_sleep(0.05)") for _ in range(3)))
+            for (pid,) in pids:
+                database.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+            return [await query() for _ in range(3)]
+
+        assert run(closing(killed())) == [(1,)] * 3
+
+    def test_that_the_server_has_closed_is_found_out_while_the_pool_closes(
+        self, configure: Any, run: Run, connect: Any, database: psycopg.Connection[Any]
+    ) -> None:
+        configure()
+
+        async def check() -> None:
+            async with connect() as conn:
+                await db._check(conn)
+                database.execute("SELECT pg_terminate_backend(%s, 5000)", [conn.info.backend_pid])
+                await db._check(conn)
+
+        with pytest.raises(psycopg.OperationalError):
+            run(check())
 
     def test_after_a_gap_is_a_new_one(
         self, configure: Any, run: Run, database_url: str, monkeypatch: pytest.MonkeyPatch

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from lib import errors
 from lib.errors import Problem
 
 README = Path(__file__).parents[2] / "README.md"
@@ -35,7 +36,5 @@ def test_the_readme_lists_every_code_that_is_raised() -> None:
 
 
 def test_the_modules_tree_names_every_class() -> None:
-    import lib.errors
-
-    tree = lib.errors.__doc__ or ""
+    tree = errors.__doc__ or ""
     assert [kind.__name__ for kind in problems() if kind.__name__ not in tree] == []

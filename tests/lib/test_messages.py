@@ -27,7 +27,11 @@ def batch(size: int) -> dict[str, Any]:
 class TestAppend:
     @pytest.mark.parametrize(
         "conditions",
-        [{}, {"idempotency": Idempotency("k", b"f")}, {"expected_versions": [0], "idempotency": Idempotency("k", b"f")}],
+        [
+            {},
+            {"idempotency": Idempotency("k", b"f")},
+            {"expected_versions": [0], "idempotency": Idempotency("k", b"f")},
+        ],
     )
     def test_is_one_statement_and_one_round_trip(
         self, connect: Connect, run: Run, tmp_path: Path, conditions: dict[str, Any]

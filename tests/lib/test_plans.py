@@ -77,9 +77,8 @@ def rows_touched(plan: dict[str, Any], relation: str = "messages") -> int:
     scans = [node for node in nodes(plan) if node.get("Relation Name") == relation]
     assert scans
     assert not [node for node in scans if "Seq Scan" in node["Node Type"]]
-    return round(
-        sum((node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"] for node in scans)
-    )
+    touched = [(node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"] for node in scans]
+    return int(sum(touched))
 
 
 class TestWindow:
@@ -87,8 +86,7 @@ class TestWindow:
         self, histories: dict[int, UUID], explain: Explain
     ) -> None:
         short, long = (
-            explain(windows.WINDOW, context_id=context_id, budget=10 * WINDOW_ROWS, at=None)
-            for context_id in histories.values()
+            explain(windows.WINDOW, context_id=context_id, budget=10 * WINDOW_ROWS) for context_id in histories.values()
         )
 
         assert rows_touched(short) <= WINDOW_ROWS + 2
@@ -97,7 +95,7 @@ class TestWindow:
 
     def test_at_a_past_version_touches_as_little(self, histories: dict[int, UUID], explain: Explain) -> None:
         short, long = (
-            explain(windows.WINDOW, context_id=context_id, budget=10 * WINDOW_ROWS, at=length - 5)
+            explain(windows.WINDOW_AT, context_id=context_id, budget=10 * WINDOW_ROWS, at=length - 5)
             for length, context_id in histories.items()
         )
 

@@ -1,7 +1,6 @@
 """POST /api/v1/contexts/{id}/messages: append a batch. GET: page through the messages."""
 
 from lib import db, errors, messages, tokens
-from lib.errors import Place
 from lib.models import Append, MessagesQuery
 from lib.web import Request, Response, endpoint, etag, many, page, replay
 
@@ -33,11 +32,10 @@ async def append_messages(request: Request) -> Response:
 
 
 def _expected_versions(expected_version: int | None, if_match: list[int] | None) -> list[int] | None:
-    if expected_version is None:
-        return if_match
-    if if_match is not None and expected_version not in if_match:
-        raise errors.InvalidBody(places=[Place("/expectedVersion", "contradicts If-Match")])
-    return [expected_version]
+    """The versions that both conditions admit; None where there is no condition."""
+    if expected_version is None or if_match is None:
+        return if_match if expected_version is None else [expected_version]
+    return [version for version in if_match if version == expected_version]
 
 
 async def read_messages(request: Request) -> Response:

@@ -1,0 +1,345 @@
+"""Builds what Vercel deploys, checks it and runs it on Vercel's own runtime: `make bundle`, `python -m scripts.bundle`.
+
+`--test` also runs the HTTP tests against it. Needs node and npm, Python 3.12 and uv; no login. Everything is built in
+copies below .bundle/, as `vercel build` writes into the tree that it builds.
+"""
+
+import argparse
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+
+from scripts import migrate, postgres
+from scripts.vercel import Built, Bundle, Deployment, StartError, interpreter
+
+ROOT = Path(__file__).parent.parent
+WORK = ROOT / ".bundle"
+
+VERCEL = "64.0.2"
+# npm cannot resolve vercel's dependencies without the override.
+PACKAGE = {"private": True, "dependencies": {"vercel": VERCEL}, "overrides": {"sandbox": "4.5.0"}}
+# What a directory needs to be built without a login.
+PROJECT = {"projectId": "prj_local", "orgId": "team_local", "settings": {}}
+
+# Vercel's limit on the Hobby plan.
+MAX_FUNCTIONS = 12
+# Ours; Vercel's is 250 MB. A cold start reads what it imports from here.
+MAX_MEGABYTES = 60
+
+# What a function must not carry.
+UNWANTED = re.compile(r"(tests|scripts|public|\.ci|\.github|\.env|\.venv|\.postgres)\b")
+
+API_KEY = "a-key-of-this-bundle-only"
+
+CONTEXTS = "/api/v1/contexts"
+UNKNOWN_ID = "00000000-0000-4000-8000-000000000000"
+
+# Where each path leads: the function, and the query that the platform adds to the client's.
+EXPECTED_ROUTES = {
+    "/health": ("api/health", ""),
+    "/api/health": ("api/health", ""),
+    CONTEXTS: ("api/v1/contexts/index", ""),
+    f"{CONTEXTS}/": ("api/v1/contexts/index", ""),
+    f"{CONTEXTS}/{UNKNOWN_ID}": ("api/v1/contexts/[id]/index", f"id={UNKNOWN_ID}"),
+    f"{CONTEXTS}/{UNKNOWN_ID}/messages": ("api/v1/contexts/[id]/messages", f"id={UNKNOWN_ID}"),
+    f"{CONTEXTS}/{UNKNOWN_ID}/window": ("api/v1/contexts/[id]/window", f"id={UNKNOWN_ID}"),
+    f"{CONTEXTS}/{UNKNOWN_ID}/nothing": ("api/not_found", ""),
+    f"{CONTEXTS}/{UNKNOWN_ID}/window/more": ("api/not_found", ""),
+    "/": ("api/not_found", ""),
+    "/nothing": ("api/not_found", ""),
+    "/api/nothing": ("api/not_found", ""),
+    "/api/v2/contexts": ("api/not_found", ""),
+    "/lib/config.py": ("api/not_found", ""),
+    "/pyproject.toml": ("api/not_found", ""),
+}
+
+
+class BundleError(Exception):
+    """The bundle could not be built, or is not as it must be; the text says why."""
+
+
+# --- Building
+
+
+def build(name: str, change: Callable[[Path], None] | None = None) -> Bundle:
+    """A fresh copy of the tree in .bundle/name, changed by change, and built. Raises BundleError."""
+    vercel = _vercel()
+    folder = WORK / name
+    shutil.rmtree(folder, ignore_errors=True)
+    for file in _tree():
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / file, folder / file)
+    (folder / ".vercel").mkdir()
+    (folder / ".vercel" / "project.json").write_text(json.dumps(PROJECT))
+    if change:
+        change(folder)
+    command = [vercel, "build", "--yes", "--global-config", str(WORK / "config")]
+    _run(command, folder, {**_build_environment(), "VERCEL_PYTHON_COMPILEALL": "1"})
+    return Bundle(folder)
+
+
+def _tree() -> list[str]:
+    """The files that are in the repository or could be: nothing that git ignores."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    try:
+        listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        raise BundleError("cannot tell which files belong to the project: git and its repository are needed") from None
+    return [file for file in listed.split("\0") if file and (ROOT / file).is_file()]
+
+
+def _vercel() -> str:
+    """npm's `vercel`, installed below .bundle/ where it is missing."""
+    for tool in ("node", "npm"):
+        if not shutil.which(tool):
+            raise BundleError(f"{tool} is needed for Vercel's builder, and is not on PATH")
+    folder = WORK / "node"
+    package = folder / "node_modules" / "vercel" / "package.json"
+    if not package.is_file() or json.loads(package.read_text())["version"] != VERCEL:
+        print(f"Installing npm's vercel {VERCEL} …", flush=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "package.json").write_text(json.dumps(PACKAGE))
+        _run(["npm", "install", "--no-audit", "--no-fund", "--no-package-lock"], folder, dict(os.environ))
+    return str(folder / "node_modules" / ".bin" / "vercel")
+
+
+def _build_environment() -> dict[str, str]:
+    """The environment in which the builder finds uv and a real Python 3.12."""
+    scripts = sysconfig.get_path("scripts")
+    path = os.pathsep.join([str(interpreter().parent), scripts, os.environ.get("PATH", os.defpath)])
+    if not shutil.which("uv", path=path):
+        raise BundleError("uv is needed for Vercel's builder, and is not installed")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("VERCEL_", "VIRTUAL_ENV"))}
+    return {**kept, "PATH": path, "VERCEL_TELEMETRY_DISABLED": "1", "NO_UPDATE_NOTIFIER": "1", "NO_COLOR": "1"}
+
+
+def _run(command: list[str], folder: Path, environment: dict[str, str]) -> None:
+    run = subprocess.run(
+        command,
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if run.returncode:
+        print("\n".join(run.stdout.splitlines()[-20:]), file=sys.stderr)
+        raise BundleError(f"{Path(command[0]).name} {command[1]} failed with exit status {run.returncode}")
+
+
+# --- Checking
+
+
+def check(bundle: Bundle) -> None:
+    """Prints a line for each thing that holds. Raises BundleError for the first that does not."""
+    for title, find in CHECKS.items():
+        print(f"  {title:<13}{find(bundle)}", flush=True)
+
+
+def check_functions(bundle: Bundle) -> str:
+    """Every file under api/ is a function, and nothing else is."""
+    intended = {str(path.relative_to(bundle.folder).with_suffix("")) for path in bundle.folder.glob("api/**/*.py")}
+    _equal("functions", set(bundle.functions), intended)
+    if len(intended) > MAX_FUNCTIONS:
+        raise BundleError(f"there are {len(intended)} functions, and Vercel's Hobby plan has {MAX_FUNCTIONS}")
+    return f"{len(intended)} of at most {MAX_FUNCTIONS}, one for each file under api/"
+
+
+def check_static(bundle: Bundle) -> str:
+    """The published files are those of public/: no source leaks."""
+    public = bundle.folder / "public"
+    intended = {str(path.relative_to(public)) for path in public.rglob("*") if path.is_file()}
+    _equal("static files", set(bundle.static), intended)
+    return f"{len(intended)} published, all of public/ and nothing else"
+
+
+def check_runtime(bundle: Bundle) -> str:
+    """The runtime packages and the project's own files are in every function."""
+    wanted = _requirements(bundle.folder / "requirements.txt")
+    files = (path for folder in ("api", "lib", "migrations") for path in (bundle.folder / folder).rglob("*"))
+    own = {str(path.relative_to(bundle.folder)) for path in files if path.is_file() and path.suffix != ".pyc"}
+    for function in bundle.functions.values():
+        if missing := sorted(wanted - _distributions(function)):
+            raise BundleError(f"{function.name} lacks packages: {', '.join(missing)}")
+        if missing := sorted(own - function.files.keys()):
+            raise BundleError(f"{function.name} lacks files: {', '.join(missing)}")
+    return f"{', '.join(sorted(wanted))} and {len(own)} files of api/, lib/ and migrations/ in each function"
+
+
+def check_development(bundle: Bundle) -> str:
+    """No development package, test or script is in any function."""
+    wanted = _requirements(bundle.folder / "requirements.txt")
+    unwanted = _requirements(bundle.folder / "requirements-dev.txt") - wanted
+    for function in bundle.functions.values():
+        found = sorted(unwanted & _distributions(function))
+        found += sorted(name for name in function.files if UNWANTED.match(name))
+        if found:
+            raise BundleError(f"{function.name} carries what it must not: {', '.join(found[:5])}")
+    return f"none of {len(unwanted)} development packages, no tests, no scripts"
+
+
+def check_bytecode(bundle: Bundle) -> str:
+    """Every Python file comes with its bytecode, but the start file that the builder writes."""
+    counts = set()
+    for function in bundle.functions.values():
+        sources = [Path(name) for name in function.files if name.endswith(".py") and not name.startswith("vc__")]
+        compiled = {source: str(source.parent / "__pycache__" / f"{source.stem}.cpython-312.pyc") for source in sources}
+        if missing := [str(source) for source, name in compiled.items() if name not in function.files]:
+            raise BundleError(f"{function.name} lacks bytecode of {len(missing)} files: {', '.join(missing[:5])}")
+        counts.add(len(sources))
+    return f"of {max(counts)} Python files in each function"
+
+
+def check_size(bundle: Bundle) -> str:
+    """Every function is smaller than it may be."""
+    sizes = {function.name: function.size / 1e6 for function in bundle.functions.values()}
+    name = max(sizes, key=lambda name: sizes[name])
+    if sizes[name] >= MAX_MEGABYTES:
+        raise BundleError(f"{name} is {sizes[name]:.1f} MB large, and may be {MAX_MEGABYTES}")
+    return f"{sizes[name]:.1f} MB for the largest function, of at most {MAX_MEGABYTES}"
+
+
+def check_routes(bundle: Bundle) -> str:
+    """Paths lead where they must, with the security headers of vercel.json."""
+    rules = json.loads((bundle.folder / "vercel.json").read_text())["headers"]
+    headers = {header["key"]: header["value"] for rule in rules for header in rule["headers"]}
+    if not headers.keys() >= {"X-Content-Type-Options", "Content-Security-Policy", "Strict-Transport-Security"}:
+        raise BundleError("vercel.json lacks security headers")
+    for path, expected in EXPECTED_ROUTES.items():
+        match = bundle.routes.find("GET", path)
+        if (match.target, match.query) != expected:
+            raise BundleError(f"{path} leads to {match.target}?{match.query} instead of {'?'.join(expected)}")
+        if match.headers != headers:
+            raise BundleError(f"{path} is answered without the headers of vercel.json")
+    return f"{len(EXPECTED_ROUTES)} paths lead where they must, with {len(headers)} security headers"
+
+
+CHECKS = {
+    "functions": check_functions,
+    "static files": check_static,
+    "runtime": check_runtime,
+    "development": check_development,
+    "bytecode": check_bytecode,
+    "size": check_size,
+    "routes": check_routes,
+}
+
+
+def _equal(what: str, found: set[str], intended: set[str]) -> None:
+    if more := sorted(found - intended):
+        raise BundleError(f"{what} that must not be: {', '.join(more[:5])}")
+    if missing := sorted(intended - found):
+        raise BundleError(f"{what} are missing: {', '.join(missing[:5])}")
+
+
+def _requirements(file: Path) -> set[str]:
+    """The distributions that file names, an extra as the distribution that psycopg has for it."""
+    names = set()
+    for line in file.read_text().splitlines():
+        if found := re.match(r"(\w[\w.-]*)(?:\[([^]]+)])?", line):
+            name = found[1].lower().replace("-", "_")
+            names |= {name, *(f"{name}_{extra.strip()}" for extra in (found[2] or "").split(",") if extra)}
+    return names
+
+
+def _distributions(function: Built) -> set[str]:
+    found = (re.match(r"_vendor/([^/]+?)-[^/-]+\.dist-info/METADATA$", name) for name in function.files)
+    return {match[1].lower() for match in found if match}
+
+
+# --- Running
+
+
+def environment(url: str) -> dict[str, str]:
+    """What the functions are told, beside what the platform sets; url is the database's."""
+    return {"DATABASE_URL": url, "DATABASE_ALLOW_UNPOOLED": "1", "API_KEYS": API_KEY}
+
+
+def try_out(deployment: Deployment) -> None:
+    """Requests every function and prints how long its first answer took. Raises BundleError for a wrong answer."""
+    first: dict[str, float] = {}
+    with httpx.Client(base_url=deployment.url, headers={"authorization": f"Bearer {API_KEY}"}, timeout=60) as client:
+
+        def call(status: int, method: str, path: str, body: object = None) -> httpx.Response:
+            target = deployment.bundle.routes.find(method, path.partition("?")[0]).target
+            started = time.perf_counter()
+            answer = client.request(method, path, json=body) if body is not None else client.request(method, path)
+            first.setdefault(str(target), (time.perf_counter() - started) * 1000)
+            if answer.status_code != status:
+                raise BundleError(f"{method} {path} is answered {answer.status_code}: {answer.text[:300]}")
+            if answer.headers.get("x-content-type-options") != "nosniff":
+                raise BundleError(f"{method} {path} is answered without security headers")
+            return answer
+
+        call(200, "GET", "/health")
+        call(200, "GET", "/api/health")
+        context = call(201, "POST", CONTEXTS, {"name": "bundle"}).headers["location"]
+        call(200, "GET", f"{CONTEXTS}?limit=1")
+        call(200, "GET", context)
+        call(200, "PATCH", context, {"name": "renamed"})
+        call(201, "POST", f"{context}/messages", {"messages": [{"role": "user", "content": "Hello"}]})
+        call(200, "GET", f"{context}/messages?limit=1")
+        window = call(200, "GET", f"{context}/window?budget=100&id={UNKNOWN_ID}").json()
+        call(404, "GET", f"{CONTEXTS}/{UNKNOWN_ID}")
+        call(404, "GET", "/nothing")
+        call(405, "PUT", context)
+        call(200, "DELETE", context)
+    if window["usedTokens"] != 1:
+        raise BundleError(f"the window of 'Hello' has {window['usedTokens']} tokens instead of 1")
+
+    print(f"\n  {'function':<32}{'MB':>6}{'first answer, ms':>18}")
+    for name, function in sorted(deployment.bundle.functions.items()):
+        print(f"  {name:<32}{function.size / 1e6:>6.1f}{first[name]:>18.0f}")
+
+
+def run_tests(deployment: Deployment, url: str) -> None:
+    """Runs the HTTP tests against the deployment, whose database is at url. Raises BundleError where one fails."""
+    print("\nThe HTTP tests, on Vercel's runtime:", flush=True)
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "tests/api", "--url", deployment.url],
+        cwd=ROOT,
+        env={**os.environ, "TEST_DATABASE_URL": url, "TEST_API_KEY": API_KEY},
+        check=False,
+    )
+    if run.returncode:
+        raise BundleError(f"the HTTP tests failed with exit status {run.returncode}")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command. Returns the exit status: 0, or 1 for a bundle that is not as it must be."""
+    parser = argparse.ArgumentParser(prog="python -m scripts.bundle", description="Builds and checks the bundle.")
+    parser.add_argument("--test", action="store_true", help="run tests/api against it")
+    chosen = parser.parse_args(arguments)
+    # Without this SIGTERM would leave the functions behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        started = time.perf_counter()
+        bundle = build("build")
+        print(f"Built with vercel {VERCEL} in {time.perf_counter() - started:.0f} s:")
+        check(bundle)
+        with postgres.temporary() as url:
+            list(migrate.up(url))
+            with Deployment(bundle, environment(url)) as deployment:
+                try_out(deployment)
+                if chosen.test:
+                    run_tests(deployment, url)
+    except (BundleError, StartError, migrate.MigrationError) as error:
+        print(f"bundle: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,83 @@
+"""Keys of requests in flight: the second of two that claim one key stores nothing and gets the first's answer."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import psycopg
+import pytest
+
+from lib import contexts, errors, messages
+from lib.models import Idempotency
+
+Run = Callable[[Awaitable[Any]], Any]
+BATCH: dict[str, Any] = {
+    "body": json.dumps({"messages": [{"role": "user", "content": "x"}]}),
+    "token_counts": [1],
+    "embeddings": [None],
+}
+
+
+async def behind(first: psycopg.AsyncConnection[Any], claim: Awaitable[Any], waiting: Awaitable[Any]) -> Any:
+    """The result of waiting, which began while the claim was not yet committed."""
+    async with first.transaction():
+        await claim
+        task = asyncio.ensure_future(waiting)
+        await asyncio.sleep(0.2)
+        assert not task.done()
+    return await task
+
+
+class TestClaims:
+    def test_of_a_context_wait_for_each_other(self, connect: Any, run: Run) -> None:
+        async def race(fingerprint: bytes) -> Any:
+            async with connect() as first, connect() as second:
+                key = Idempotency(f"race {fingerprint.hex()}", b"same")
+                other = Idempotency(key.key, fingerprint)
+                return await behind(
+                    first,
+                    contexts.create(first, body='{"name": "n"}', idempotency=key),
+                    contexts.create(second, body='{"name": "n"}', idempotency=other),
+                )
+
+        row, replayed = run(race(b"same"))
+        assert replayed
+        assert json.loads(row.json)["name"] == "n"
+        with pytest.raises(errors.IdempotencyKeyReused):
+            run(race(b"other"))
+
+    def test_of_an_append_wait_for_each_other(self, connect: Any, run: Run) -> None:
+        async def race() -> Any:
+            async with connect() as first, connect() as second:
+                context, _ = await contexts.create(first, body="{}")
+                key = Idempotency("k", b"same")
+                appended = await behind(
+                    first,
+                    messages.append(first, context.id, **BATCH, idempotency=key),
+                    messages.append(second, context.id, **BATCH, idempotency=key),
+                )
+                return appended, await contexts.read(first, context.id)
+
+        appended, context = run(race())
+        assert appended.replayed
+        assert (appended.rows[0].version, context.latest_version) == (1, 1)
+
+    def test_are_told_from_a_damaged_history(self, connect: Any, run: Run, database: psycopg.Connection[Any]) -> None:
+        """A version that is there although the counters deny it is an error, and no replay."""
+
+        async def append() -> None:
+            async with connect() as conn:
+                context, _ = await contexts.create(conn, body="{}")
+                database.execute(
+                    """
+                    INSERT INTO messages
+                        (context_id, version, role, content, token_count, cumulative_tokens, created_at)
+                    VALUES (%s, 1, 'user', '"x"', 1, 1, now())
+                    """,
+                    [context.id],
+                )
+                await messages.append(conn, context.id, **BATCH)
+
+        with pytest.raises(psycopg.errors.UniqueViolation):
+            run(append())
