@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3 python3.12 python3.13 python3.14; do \
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help dev test lint bench bundle chaos openapi
+.PHONY: help dev test lint bench bundle chaos
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,14 @@ lint: .venv/installed ## Format check, ruff and mypy --strict
 
 test: lint ## Lint, types and every test, with 100 % branch coverage of lib/ and api/
 	@$(BIN)/python -m pytest --cov --cov-report=term
+	@command -v node >/dev/null && echo "left out: the bundle on Vercel's runtime (make bundle) and the faults (make chaos)" \
+		|| echo "left out: the bundle on Vercel's runtime (make bundle), which needs node, and the faults (make chaos)"
+
+bundle: .venv/installed ## Build the bundle with Vercel's own code and run it (ARGS=--test: with the HTTP tests)
+	@$(BIN)/python -m scripts.bundle $(ARGS)
+
+chaos: .venv/installed ## Break everything around the service while it is used (ARGS=--short, --seed N)
+	@$(BIN)/python -m scripts.chaos $(ARGS)
 
 bench: .venv/installed ## Measure against floors and print ratios (ARGS=--million for the patient)
 	@$(BIN)/python -m scripts.bench $(ARGS)

@@ -1,6 +1,7 @@
 """Contexts in PostgreSQL: create, list, read, update and delete. Rows leave as JSON text, as messages do."""
 
 import base64
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -36,13 +37,8 @@ class ContextRow:
     id: UUID
     latest_version: int
     created_at: datetime
-    updated_at: datetime
+    etag: str
     json: str
-
-    @property
-    def etag(self) -> str:
-        """The latest version, and the time of the last change for what is no message."""
-        return f'"{self.latest_version}.{self.updated_at.timestamp() * 1e6:.0f}"'
 
     @property
     def cursor(self) -> str:
@@ -50,7 +46,10 @@ class ContextRow:
         return base64.urlsafe_b64encode(f"{self.created_at.isoformat()}/{self.id}".encode()).decode()
 
 
-COLUMNS = f"context.id, context.latest_version, context.created_at, context.updated_at, {CONTEXT_JSON} AS json"
+# The latest version, and the microsecond of the last change for what is no message.
+ETAG = """format('"%%s.%%s"', context.latest_version, (extract(epoch FROM context.updated_at) * 1000000)::bigint)"""
+
+COLUMNS = f"context.id, context.latest_version, context.created_at, {ETAG} AS etag, {CONTEXT_JSON} AS json"
 
 
 # As with an append, a key that a request in flight is claiming cannot be seen, but breaks context_keys_pkey.
@@ -126,31 +125,35 @@ SET name = CASE WHEN body ? 'name' THEN body ->> 'name' ELSE name END,
     END,
     updated_at = clock_timestamp()
 FROM (SELECT %(body)s::jsonb AS body) AS patch
-WHERE id = %(context_id)s AND deleted_at IS NULL
+WHERE id = %(context_id)s AND deleted_at IS NULL AND (%(etags)s::text[] IS NULL OR {ETAG} = ANY (%(etags)s))
 RETURNING {COLUMNS}
 """
 
 
-async def update(conn: AsyncConnection[Any], context_id: UUID, *, body: str) -> ContextRow:
-    """The context after the JSON text of a models.ContextPatch. Raises ContextNotFound."""
-    async with _cursor(conn) as cursor:
-        await cursor.execute(UPDATE, {"context_id": context_id, "body": body})
-        return await _only(cursor)
+async def update(
+    conn: AsyncConnection[Any], context_id: UUID, *, body: str, etags: Sequence[str] | None = None
+) -> ContextRow:
+    """The context after the JSON text of a models.ContextPatch, if it has one of etags or none are given.
+
+    Raises ContextNotFound, PreconditionFailed.
+    """
+    return await _change(conn, UPDATE, {"context_id": context_id, "body": body, "etags": etags})
 
 
 DELETE = f"""
 UPDATE contexts AS context
 SET deleted_at = now(), updated_at = now()
-WHERE id = %(context_id)s AND deleted_at IS NULL
+WHERE id = %(context_id)s AND deleted_at IS NULL AND (%(etags)s::text[] IS NULL OR {ETAG} = ANY (%(etags)s))
 RETURNING {COLUMNS}
 """
 
 
-async def delete(conn: AsyncConnection[Any], context_id: UUID) -> ContextRow:
-    """The context, now deleted; its messages stay where they are. Raises ContextNotFound."""
-    async with _cursor(conn) as cursor:
-        await cursor.execute(DELETE, {"context_id": context_id})
-        return await _only(cursor)
+async def delete(conn: AsyncConnection[Any], context_id: UUID, *, etags: Sequence[str] | None = None) -> ContextRow:
+    """The context, now deleted, if it had one of etags or none are given; its messages stay where they are.
+
+    Raises ContextNotFound, PreconditionFailed.
+    """
+    return await _change(conn, DELETE, {"context_id": context_id, "etags": etags})
 
 
 # Without a filter there must be no `metadata @> …` at all: the planner would walk the whole GIN index for it.
@@ -204,6 +207,15 @@ def _decode(cursor: str) -> tuple[datetime, UUID]:
 
 def _cursor(conn: AsyncConnection[Any]) -> AsyncCursor[ContextRow]:
     return conn.cursor(row_factory=class_row(ContextRow))
+
+
+async def _change(conn: AsyncConnection[Any], statement: str, parameters: dict[str, Any]) -> ContextRow:
+    async with _cursor(conn) as cursor:
+        await cursor.execute(statement, parameters)
+        if row := await cursor.fetchone():
+            return row
+    current = await read(conn, parameters["context_id"])
+    raise errors.PreconditionFailed(current.latest_version)
 
 
 async def _only(cursor: AsyncCursor[ContextRow]) -> ContextRow:

@@ -26,6 +26,10 @@ MESSAGE_JSON = """(
 )"""
 
 
+# What a message's JSON has beyond what its client sent, at most, in bytes: names, an id, a time, three large numbers.
+ENVELOPE_BYTES = 400
+
+
 class MessageRow(NamedTuple):
     """A message's version and JSON text beside its context's latest version; no message at all is version 0.
 

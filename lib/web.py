@@ -37,6 +37,7 @@ type Handler = Callable[[Request], Awaitable[Response]]
 
 # Vercel carries bodies of 4.5 MB each way; a page leaves room for what surrounds its rows.
 MAX_REQUEST_BYTES = 4_500_000
+MAX_ANSWER_BYTES = 4_500_000
 MAX_PAGE_BYTES = 4_400_000
 
 # A body over the limit is read so that the client comes to read the 413, but not without end.
@@ -143,13 +144,18 @@ class Request:
         return Idempotency(key, jsontext.fingerprint(payload))
 
     @property
-    def if_match(self) -> list[int] | None:
-        """The latest versions that If-Match admits; None where any will do."""
+    def if_match(self) -> list[str] | None:
+        """The ETags that If-Match admits; None where any will do. A weak one never matches (RFC 9110)."""
         text = self.header("if-match")
-        if text is None or text.strip() == "*":
+        return None if text is None or text.strip() == "*" else re.findall(r'(?<!W/)"[^"]*"', text)
+
+    @property
+    def if_match_versions(self) -> list[int] | None:
+        """The latest versions that If-Match admits; None where any will do."""
+        if self.if_match is None:
             return None
-        # A weak ETag never matches (RFC 9110), nor one that is not ours.
-        return [int(version) for version in re.findall(r'(?<!W/)"([0-9]{1,18})(?:\.[0-9]+)?"', text)]
+        versions = [re.fullmatch(r'"([0-9]{1,18})(\.[0-9]+)?"', tag) for tag in self.if_match]
+        return [int(version[1]) for version in versions if version]
 
     def has_seen(self, etag: str) -> bool:
         """Whether If-None-Match names etag; weak or strong is the same here (RFC 9110)."""
@@ -228,6 +234,14 @@ def _pointer(value: Any, location: tuple[int | str, ...]) -> str:
 
 
 # --- Answers
+
+
+def check_answer(size: int) -> None:
+    """Raises PayloadTooLarge where an answer of size bytes could not be carried: better before it is stored."""
+    if size > MAX_ANSWER_BYTES:
+        raise errors.PayloadTooLarge(
+            f"the answer would be larger than {MAX_ANSWER_BYTES:,} bytes, which is what is carried: send less at once"
+        )
 
 
 def one(row: HasJson, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:

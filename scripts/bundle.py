@@ -20,14 +20,14 @@ from pathlib import Path
 import httpx
 
 from scripts import migrate, postgres
+from scripts.pgbouncer import PgBouncerError, pgbouncer
 from scripts.vercel import Built, Bundle, Deployment, StartError, interpreter
 
 ROOT = Path(__file__).parent.parent
 WORK = ROOT / ".bundle"
 
-VERCEL = "64.0.2"
-# npm cannot resolve vercel's dependencies without the override.
-PACKAGE = {"private": True, "dependencies": {"vercel": VERCEL}, "overrides": {"sandbox": "4.5.0"}}
+PACKAGE = ROOT / "scripts" / "node" / "package.json"
+VERCEL = json.loads(PACKAGE.read_text())["dependencies"]["vercel"]
 # What a directory needs to be built without a login.
 PROJECT = {"projectId": "prj_local", "orgId": "team_local", "settings": {}}
 
@@ -104,11 +104,11 @@ def _vercel() -> str:
         if not shutil.which(tool):
             raise BundleError(f"{tool} is needed for Vercel's builder, and is not on PATH")
     folder = WORK / "node"
-    package = folder / "node_modules" / "vercel" / "package.json"
-    if not package.is_file() or json.loads(package.read_text())["version"] != VERCEL:
+    installed = folder / "package.json"
+    if not installed.is_file() or installed.read_text() != PACKAGE.read_text():
         print(f"Installing npm's vercel {VERCEL} …", flush=True)
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "package.json").write_text(json.dumps(PACKAGE))
+        shutil.copy(PACKAGE, installed)
         _run(["npm", "install", "--no-audit", "--no-fund", "--no-package-lock"], folder, dict(os.environ))
     return str(folder / "node_modules" / ".bin" / "vercel")
 
@@ -263,8 +263,14 @@ def _distributions(function: Built) -> set[str]:
 
 
 def environment(url: str) -> dict[str, str]:
-    """What the functions are told, beside what the platform sets; url is the database's."""
-    return {"DATABASE_URL": url, "DATABASE_ALLOW_UNPOOLED": "1", "API_KEYS": API_KEY}
+    """What the functions are told, beside what the platform sets; url is that of a pooler on this machine.
+
+    The host gets a name as Neon's poolers have; hostaddr says where it really is.
+    """
+    return {
+        "DATABASE_URL": url.replace("@127.0.0.1:", "@kata-pooler.localhost:") + "?hostaddr=127.0.0.1",
+        "API_KEYS": API_KEY,
+    }
 
 
 def try_out(deployment: Deployment) -> None:
@@ -329,13 +335,13 @@ def main(arguments: list[str] | None = None) -> int:
         bundle = build("build")
         print(f"Built with vercel {VERCEL} in {time.perf_counter() - started:.0f} s:")
         check(bundle)
-        with postgres.temporary() as url:
+        with postgres.temporary() as url, pgbouncer(url) as pooler:
             list(migrate.up(url))
-            with Deployment(bundle, environment(url)) as deployment:
+            with Deployment(bundle, environment(pooler.url)) as deployment:
                 try_out(deployment)
                 if chosen.test:
                     run_tests(deployment, url)
-    except (BundleError, StartError, migrate.MigrationError) as error:
+    except (BundleError, StartError, PgBouncerError, migrate.MigrationError) as error:
         print(f"bundle: {error}", file=sys.stderr)
         return 1
     return 0

@@ -73,7 +73,7 @@ def header(name: str, description: str, **schema: str) -> Schema:
 
 
 IDEMPOTENCY_KEY = header("Idempotency-Key", "sent again, it gets the first answer", pattern="^[!-~]{1,255}$")
-IF_MATCH = header("If-Match", "append only at the version of one of these ETags; 412 at any other")
+IF_MATCH = header("If-Match", "act only where a read still has one of these ETags; 412 otherwise")
 IF_NONE_MATCH = header("If-None-Match", "304 where the answer still has one of these ETags")
 
 
@@ -108,11 +108,14 @@ def document() -> Schema:
             "Rename a context, or merge into its metadata",
             200,
             enveloped(context),
-            ON_A_CONTEXT,
+            (*ON_A_CONTEXT, PreconditionFailed),
             body=models.ContextPatch,
             body_required=False,
+            parameters=[IF_MATCH],
         ),
-        "delete": operation("Delete a context", 200, enveloped(context), ON_A_CONTEXT),
+        "delete": operation(
+            "Delete a context", 200, enveloped(context), (*ON_A_CONTEXT, PreconditionFailed), parameters=[IF_MATCH]
+        ),
     }
     messages = {
         "get": operation(

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import mimetypes
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from lib.web import App, Receive, Scope, Send
 
 ROOT = Path(__file__).parent.parent
 API = ROOT / "api"
+PUBLIC = ROOT / "public"
 
 
 def load(path: Path) -> App:
@@ -21,6 +23,19 @@ def load(path: Path) -> App:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     app: App = module.app
+    return app
+
+
+def static(path: Path) -> App:
+    """Serves a file of public/, for GET and HEAD as for anything else."""
+    kind = mimetypes.guess_type(path)[0] or "application/octet-stream"
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        body = path.read_bytes()
+        headers = [(b"content-type", kind.encode()), (b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+
     return app
 
 
@@ -38,6 +53,11 @@ class Router:
         """extra maps further paths, such as `noop`, to applications."""
         self.routes = [(re.compile(pattern), load(path)) for pattern, path in endpoints()]
         self.routes += [(re.compile(f"/{name}"), app) for name, app in extra.items()]
+        self.routes += [
+            (re.compile(re.escape(f"/{path.relative_to(PUBLIC)}")), static(path))
+            for path in PUBLIC.rglob("*")
+            if path.is_file()
+        ]
         self.rewrites = [
             (re.compile(rewrite["source"]), rewrite["destination"])
             for rewrite in json.loads((ROOT / "vercel.json").read_text())["rewrites"]

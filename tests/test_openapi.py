@@ -48,3 +48,10 @@ def test_every_code_that_an_operation_can_give_is_in_the_document() -> None:
 
     assert {kind.code for kind in {*leaves(errors.Problem)} - elsewhere} <= described
     assert "unavailable" in described
+
+
+def test_the_service_hands_it_out(api: httpx.Client) -> None:
+    answer = api.get("/openapi.json")
+
+    assert answer.headers["content-type"].startswith("application/json")
+    assert answer.json() == DOCUMENT

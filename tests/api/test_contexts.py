@@ -179,6 +179,26 @@ class TestUpdate:
         assert api.patch(f"{PATH}/{uuid4()}", json={}).status_code == 404
 
 
+class TestIfMatch:
+    def test_changes_and_deletes_only_what_the_client_has_seen(self, api: httpx.Client, context_id: str) -> None:
+        path = f"{PATH}/{context_id}"
+        seen = api.get(path).headers["etag"]
+        renamed = api.patch(path, json={"name": "first"}, headers={"if-match": seen})
+        assert renamed.status_code == 200
+
+        for refused in (
+            api.patch(path, json={"name": "second"}, headers={"if-match": seen}),
+            api.delete(path, headers={"if-match": f'"other", {seen}'}),
+        ):
+            assert refused.status_code == 412
+            assert (refused.json()["code"], refused.json()["currentVersion"]) == ("precondition_failed", 0)
+        assert api.get(path).json()["data"]["name"] == "first"
+        assert api.delete(path, headers={"if-match": renamed.headers["etag"]}).status_code == 200
+
+    def test_does_not_find_an_unknown_context(self, api: httpx.Client) -> None:
+        assert api.patch(f"{PATH}/{uuid4()}", json={}, headers={"if-match": '"0.0"'}).status_code == 404
+
+
 class TestDelete:
     def test_answers_with_the_context_and_hides_it_on_every_route(self, api: httpx.Client) -> None:
         context = create(api, metadata={"mark": str(uuid4())})

@@ -165,6 +165,18 @@ class TestBodies:
         assert_problem(api.post(path, content=chunks, headers=JSON), 413, "payload_too_large")
         assert api.get(f"{CONTEXTS}/{context_id}").json()["data"]["latestVersion"] == 1
 
+    def test_that_would_get_an_answer_too_large_to_be_carried_are_refused(
+        self, api: httpx.Client, context_id: str
+    ) -> None:
+        """Otherwise they would be stored, and neither they nor any retry would ever be answered."""
+        batch = {"messages": [{"role": "user", "content": "x" * 4_350, "tokenCount": 1}] * 1000}
+
+        refused = api.post(f"{CONTEXTS}/{context_id}/messages", json=batch)
+
+        assert len(refused.request.content) < 4_500_000
+        assert "send less at once" in assert_problem(refused, 413, "payload_too_large")["detail"]
+        assert api.get(f"{CONTEXTS}/{context_id}").json()["data"]["latestVersion"] == 0
+
     def test_of_20_mb_are_refused_before_their_end(self, api: httpx.Client) -> None:
         # The server may have answered and closed while the client was still sending.
         with contextlib.suppress(httpx.TransportError):

@@ -16,14 +16,14 @@ async def update_context(request: Request) -> Response:
     context_id = request.context_id
     body = await request.json(ContextPatch, max_bytes=MAX_METADATA_BYTES)
     async with db.connection() as conn:
-        context = await contexts.update(conn, context_id, body=body.text)
+        context = await contexts.update(conn, context_id, body=body.text, etags=request.if_match)
     return one(context, headers={"etag": context.etag})
 
 
 async def delete_context(request: Request) -> Response:
     context_id = request.context_id
     async with db.connection() as conn:
-        return one(await contexts.delete(conn, context_id))
+        return one(await contexts.delete(conn, context_id, etags=request.if_match))
 
 
 app = endpoint(GET=read_context, PATCH=update_context, DELETE=delete_context)

@@ -2,14 +2,15 @@
 
 from lib import db, errors, messages, tokens
 from lib.models import Append, MessagesQuery
-from lib.web import Request, Response, endpoint, etag, many, page, replay
+from lib.web import Request, Response, check_answer, endpoint, etag, many, page, replay
 
 
 async def append_messages(request: Request) -> Response:
     context_id = request.context_id
     body = await request.json(Append)
     batch = body.model.messages
-    expected_versions = _expected_versions(body.model.expected_version, request.if_match)
+    check_answer(len(body.text.encode()) + len(batch) * messages.ENVELOPE_BYTES)
+    expected_versions = _expected_versions(body.model.expected_version, request.if_match_versions)
     idempotency = request.idempotency(body.value["messages"])
     counted = iter(await tokens.count_all(message.texts() for message in batch if not message.token_count))
     async with db.connection() as conn:
