@@ -314,7 +314,7 @@ def run_tests(deployment: Deployment, url: str) -> None:
     """Runs the HTTP tests against the deployment, whose database is at url. Raises BundleError where one fails."""
     print("\nThe HTTP tests, on Vercel's runtime:", flush=True)
     run = subprocess.run(
-        [sys.executable, "-m", "pytest", "tests/api", "--url", deployment.url],
+        [sys.executable, "-m", "pytest", "tests/api", "--pgbouncer", "--url", deployment.url],
         cwd=ROOT,
         env={**os.environ, "TEST_DATABASE_URL": url, "TEST_API_KEY": API_KEY},
         check=False,

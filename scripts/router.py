@@ -30,8 +30,9 @@ def static(path: Path) -> App:
     """Serves a file of public/, for GET and HEAD as for anything else."""
     kind = mimetypes.guess_type(path)[0] or "application/octet-stream"
 
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        body = path.read_bytes()
+    body = path.read_bytes()
+
+    async def app(scope: Scope, _: Receive, send: Send) -> None:
         headers = [(b"content-type", kind.encode()), (b"content-length", str(len(body)).encode())]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})

@@ -2,7 +2,7 @@
 
 `--url` runs the tests of tests/api against a server that is up already; TEST_DATABASE_URL names its database,
 TEST_API_KEY a key that it takes.
-`--pgbouncer` puts a real PgBouncer between the server and PostgreSQL.
+`--pgbouncer` puts a real PgBouncer between the server and PostgreSQL; with `--url` it only says that there is one.
 """
 
 import asyncio
