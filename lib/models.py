@@ -56,15 +56,18 @@ def _integral(value: Any) -> Any:
 
 
 class Model(BaseModel):
-    """camelCase outside, snake_case inside, no unknown members, no silent conversions."""
+    """camelCase outside, snake_case inside, no unknown members, no silent conversions.
 
-    model_config = ConfigDict(alias_generator=to_camel, extra="forbid", strict=True)
+    Built when they are first used, because a cold start uses few of them.
+    """
+
+    model_config = ConfigDict(alias_generator=to_camel, extra="forbid", strict=True, defer_build=True)
 
 
 class Open(BaseModel):
     """Known members are checked; unknown ones are kept as they came."""
 
-    model_config = ConfigDict(extra="allow", strict=True)
+    model_config = ConfigDict(extra="allow", strict=True, defer_build=True)
 
 
 # --- Messages

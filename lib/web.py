@@ -388,6 +388,8 @@ async def _serve(answer: Handler, request: Request, send: Send) -> None:
         response = _problem(errors.InternalError(), request)
 
     milliseconds = (time.perf_counter() - started) * 1000
+    # Before the answer: behind it the platform may freeze the process at any time.
+    _log(request, response, milliseconds, watch.ms, failure)
     headers = {
         "content-type": "application/json",
         "content-length": str(len(response.body)),
@@ -406,7 +408,6 @@ async def _serve(answer: Handler, request: Request, send: Send) -> None:
         }
     )
     await send({"type": "http.response.body", "body": b"" if request.method == "HEAD" else response.body})
-    _log(request, response, milliseconds, watch.ms, failure)
 
 
 def _trace(error: BaseException) -> str:

@@ -15,7 +15,7 @@ from uuid import UUID
 
 from psycopg import AsyncConnection
 
-from scripts import bench_http, bench_imports, bench_sql, migrate, postgres
+from scripts import bench_bundle, bench_http, bench_imports, bench_sql, migrate, postgres
 from scripts.bench_report import Report
 
 
@@ -49,7 +49,8 @@ def main(arguments: list[str] | None = None) -> int:
         list(migrate.up(url))
         context_id = asyncio.run(_in_process(report, url, million=chosen.million))
         bench_http.measure(report, url, context_id)
-    bench_imports.measure(report)
+        bench_imports.measure(report)
+        bench_bundle.measure(report, url)
     report.summary()
     print(f"Took {time.perf_counter() - started:.0f} s.")
     return 0

@@ -263,14 +263,13 @@ def _distributions(function: Built) -> set[str]:
 
 
 def environment(url: str) -> dict[str, str]:
-    """What the functions are told, beside what the platform sets; url is that of a pooler on this machine.
+    """What the functions are told, beside what the platform sets; url is the database's, with a pooler or without."""
+    return {"DATABASE_URL": url, "DATABASE_ALLOW_UNPOOLED": "1", "API_KEYS": API_KEY}
 
-    The host gets a name as Neon's poolers have; hostaddr says where it really is.
-    """
-    return {
-        "DATABASE_URL": url.replace("@127.0.0.1:", "@kata-pooler.localhost:") + "?hostaddr=127.0.0.1",
-        "API_KEYS": API_KEY,
-    }
+
+def named_as_neons(url: str) -> str:
+    """The URL of a pooler on this machine under a name as Neon's poolers have; hostaddr says where it really is."""
+    return url.replace("@127.0.0.1:", "@kata-pooler.localhost:") + "?hostaddr=127.0.0.1"
 
 
 def try_out(deployment: Deployment) -> None:
@@ -337,7 +336,7 @@ def main(arguments: list[str] | None = None) -> int:
         check(bundle)
         with postgres.temporary() as url, pgbouncer(url) as pooler:
             list(migrate.up(url))
-            with Deployment(bundle, environment(pooler.url)) as deployment:
+            with Deployment(bundle, environment(named_as_neons(pooler.url))) as deployment:
                 try_out(deployment)
                 if chosen.test:
                     run_tests(deployment, url)

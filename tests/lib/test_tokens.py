@@ -45,6 +45,12 @@ class TestVocabulary:
         with pytest.raises(RuntimeError, match="missing or damaged"):
             tokens._load.__wrapped__()
 
+    def test_makes_tiktokens_own_encoding(self, encoding: tiktoken.Encoding) -> None:
+        ours = tokens._encoding()
+
+        assert ours._pat_str == encoding._pat_str
+        assert ours._mergeable_ranks == encoding._mergeable_ranks
+
     def test_needs_no_network(self) -> None:
         code = (
             "import sys\n"
