@@ -58,6 +58,13 @@ class Settings:
         """Whether the host is Neon's, pooler or not."""
         return self.host.endswith(".neon.tech")
 
+    @property
+    def warnings(self) -> list[str]:
+        """What is well enough on a developer's machine and refused, or allowed on purpose, on Vercel."""
+        open_to_all = [] if self.api_keys else ["API_KEYS is not set: anyone who reaches this server may use it"]
+        unpooled = [] if self.pooled else ["DATABASE_URL names no -pooler host: Vercel would refuse to serve with it"]
+        return open_to_all + unpooled
+
 
 @cache
 def settings() -> Settings:

@@ -349,8 +349,8 @@ async def _lifespan(receive: Receive, send: Send) -> None:
     await receive()
     _send_without_delay()
     with contextlib.suppress(errors.NotConfigured):  # every request will say so
-        if not config.settings().api_keys:
-            _write({"level": "warning", "message": "API_KEYS is not set: anyone who reaches this server may use it"})
+        for message in config.settings().warnings:
+            _write({"level": "warning", "message": message})
     await send({"type": "lifespan.startup.complete"})
     await receive()
     await db.close()

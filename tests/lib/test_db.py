@@ -54,6 +54,24 @@ class TestConnection:
         assert len(results) - len(refused) == results.count(("",))
         assert len(refused) >= 1
 
+    def test_is_one_of_the_pools_few_and_gone_when_that_is_closed(
+        self, configure: Any, run: Run, database_url: str, database: psycopg.Connection[Any]
+    ) -> None:
+        configure(DATABASE_URL=database_url)
+
+        async def burst() -> set[int]:
+            rows = await asyncio.gather(*(query("SELECT pg_backend_pid() FROM pg_sleep(0.01)") for _ in range(40)))
+            return {pid for (pid,) in rows}
+
+        pids = run(closing(burst()))
+        assert 1 < len(pids) <= 3
+        left = "SELECT count(*) FROM pg_stat_activity WHERE pid = ANY (%s)"
+        for _ in range(100):  # a backend takes a moment to go
+            if database.execute(left, [list(pids)]).fetchone() == (0,):
+                break
+            time.sleep(0.05)
+        assert database.execute(left, [list(pids)]).fetchone() == (0,)
+
     def test_to_an_absent_server_raises_database_unavailable(self, configure: Any, run: Run) -> None:
         configure(DATABASE_URL="postgresql://someone:secret@127.0.0.1:1/none")
 

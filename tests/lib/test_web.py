@@ -228,18 +228,19 @@ class TestLifespan:
         run(main())
         return sent
 
-    def test_warns_of_an_open_server(
+    def test_warns_of_an_open_server_and_of_a_database_without_a_pooler(
         self, run: Run, configure: Callable[..., None], capsys: pytest.CaptureFixture[str]
     ) -> None:
         configure(DATABASE_URL="postgresql://localhost/x")
 
         assert self.lifespan(run) == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
-        [line] = log(capsys)
-        assert line["level"] == "warning"
-        assert "API_KEYS" in line["message"]
+        keys, pooler = log(capsys)
+        assert keys["level"] == pooler["level"] == "warning"
+        assert "API_KEYS" in keys["message"]
+        assert "-pooler" in pooler["message"]
 
-    @pytest.mark.parametrize("environment", [{"DATABASE_URL": "postgresql://localhost/x", "API_KEYS": "k"}, {}])
-    def test_says_nothing_where_there_are_keys_or_every_request_will_say_it(
+    @pytest.mark.parametrize("environment", [{"DATABASE_URL": "postgresql://x-pooler.h/x", "API_KEYS": "k"}, {}])
+    def test_says_nothing_where_all_is_well_or_every_request_will_say_it(
         self,
         run: Run,
         configure: Callable[..., None],
