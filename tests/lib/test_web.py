@@ -177,7 +177,8 @@ class TestFailures:
         assert line["failure"].startswith("ValueError at ")
         assert "what the user said" not in json.dumps(line)
 
-    def test_of_the_client_to_send_its_body_are_not_answered(self, run: Run) -> None:
+    def test_of_the_client_to_send_its_body_are_not_answered(self, run: Run, configure: Callable[..., None]) -> None:
+        configure(DATABASE_URL="postgresql://localhost/x")
         app = load(API / "v1" / "contexts" / "index.py")
         scope = {"type": "http", "method": "POST", "path": "/api/v1/contexts", "raw_path": b"/api/v1/contexts"}
         sent: list[Any] = []
