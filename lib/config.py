@@ -18,10 +18,13 @@ class Variable:
     meaning: str
 
 
+# A database that hangs is given up 10 s later, after psycopg has tried to cancel; vercel.json's maxDuration is 30 s.
+MAX_TIMEOUT_MS = 19_000
+
 VARIABLES = (
     Variable("DATABASE_URL", "", "PostgreSQL with pgvector, as postgresql://…; on Neon the `-pooler` host"),
     Variable("DATABASE_POOL_SIZE", "3", "connections that one process may hold, 1 to 100"),
-    Variable("DATABASE_TIMEOUT_MS", "15000", "milliseconds a request may spend on the database, 100 to 25000"),
+    Variable("DATABASE_TIMEOUT_MS", "15000", "milliseconds a request may spend on the database, 100 to 19000"),
     Variable(
         "DATABASE_PREPARED_STATEMENTS",
         "auto",
@@ -92,7 +95,7 @@ def read(environment: Mapping[str, str]) -> Settings:
     found = Settings(
         database_url=values["DATABASE_URL"],
         pool_size=whole("DATABASE_POOL_SIZE", 1, 100),
-        timeout_seconds=whole("DATABASE_TIMEOUT_MS", 100, 25_000) / 1000,
+        timeout_seconds=whole("DATABASE_TIMEOUT_MS", 100, MAX_TIMEOUT_MS) / 1000,
         prepared_statements=choice("DATABASE_PREPARED_STATEMENTS", "auto", "on", "off"),
         api_keys=tuple(key.strip() for key in values["API_KEYS"].split(",") if key.strip()),
         on_vercel=environment.get("VERCEL") == "1",

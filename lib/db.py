@@ -52,7 +52,12 @@ async def connection() -> AsyncIterator[Connection]:
     try:
         # psycopg cancels the statement when the time is up, which needs no session state and so works through poolers.
         async with asyncio.timeout(config.settings().timeout_seconds), (await _ready()).connection() as conn:
-            yield conn
+            try:
+                yield conn
+            finally:
+                # One that died is seldom alone: each of the others would fail a request of its own.
+                if conn.closed and _pool:
+                    await _pool.drain()
     except TooManyRequests as error:
         raise errors.PoolExhausted from error
     except PoolTimeout as error:

@@ -561,7 +561,8 @@ class Deployment:
             if len(running) >= self._most:
                 return running[next(self._turn) % len(running)]
             for ended in [instance for instance in self._pools if instance.process.poll() is not None]:
-                await self._pools.pop(ended).aclose()
+                if pool := self._pools.pop(ended, None):
+                    await pool.aclose()
             return await asyncio.to_thread(self.start, name)
 
     def _pool(self, instance: Instance) -> httpcore.AsyncConnectionPool:

@@ -1,0 +1,189 @@
+"""What the clients of `make chaos` sent and what was acknowledged: the log that every context is checked against."""
+
+import hashlib
+import json
+import math
+import statistics
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+# Texts of findings that are kept per check: enough to start from.
+MAX_EXAMPLES = 5
+
+# Milliseconds to the first success after a fault: what the pool takes to find out and connect again, and some.
+MAX_RECOVERY_MS = 5000
+
+type Message = dict[str, Any]
+
+# What a stored message must have as it was sent; absent members are null.
+SENT_MEMBERS = ("role", "content", "toolCalls", "toolCallId", "toolName", "model", "metadata")
+
+
+def payload_id(message: Message) -> str:
+    """The id by which the clients know a message, sent or stored."""
+    text: str = message["metadata"]["payload"]
+    return text
+
+
+def is_as_sent(stored: Message, sent: Message) -> bool:
+    """Whether a stored message is equal to what was sent."""
+    if any(stored[name] != sent.get(name) for name in SENT_MEMBERS):
+        return False
+    return bool(stored["tokenCount"] == sent.get("tokenCount", stored["tokenCount"]) and stored["tokenCount"] > 0)
+
+
+def digest(body: bytes) -> str:
+    """What an answer is remembered by."""
+    return hashlib.sha256(body).hexdigest()
+
+
+@dataclass(slots=True, eq=False)
+class Batch:
+    """One append: what was sent, under which key, and what was acknowledged, if anything.
+
+    complete is false where no attempt ever sent the whole body, so that nothing may be stored.
+    """
+
+    context: "Context"
+    key: str | None
+    messages: list[Message]
+    attempts: int = 0
+    complete: bool = False
+    first_version: int | None = None
+    message_ids: list[str] = field(default_factory=list)
+    answer: str = ""
+
+    @property
+    def body(self) -> bytes:
+        """The request's body, without an expected version."""
+        return json.dumps({"messages": self.messages}).encode()
+
+    @property
+    def acknowledged(self) -> bool:
+        """Whether a client has read that it is stored."""
+        return self.first_version is not None
+
+
+@dataclass(slots=True, eq=False)
+class Context:
+    """A context that a client made, or tried to: id is known once that was acknowledged."""
+
+    key: str
+    body: dict[str, Any]
+    id: str = ""
+    answer: str = ""
+    latest_version: int = 0
+    batches: list[Batch] = field(default_factory=list)
+
+    @property
+    def path(self) -> str:
+        """The path of the context."""
+        return f"/api/v1/contexts/{self.id}"
+
+
+@dataclass(slots=True)
+class Check:
+    """How often something was looked at, and where it was not as promised."""
+
+    promise: str
+    looked: int = 0
+    wrong: int = 0
+    examples: list[str] = field(default_factory=list)
+
+    def expect(self, condition: object, example: str) -> None:
+        """Counts one look; example tells what was wrong where condition does not hold."""
+        self.looked += 1
+        if not condition:
+            self.wrong += 1
+            if len(self.examples) < MAX_EXAMPLES:
+                self.examples.append(example[:600])
+
+    @property
+    def holds(self) -> bool:
+        """Whether there was something to look at, and all of it was as promised."""
+        return self.looked > 0 and not self.wrong
+
+    def __str__(self) -> str:
+        state = "ok  " if self.holds else "FAIL"
+        figure = f"{self.looked:,} looked at" + (f", {self.wrong:,} wrong" if self.wrong else "")
+        return "\n".join([f"{state}  {self.promise}: {figure}", *(f"        {text}" for text in self.examples)])
+
+
+class Log:
+    """What all clients did, saw and found wrong."""
+
+    def __init__(self) -> None:
+        self.contexts: list[Context] = []
+        self.sent: dict[str, Message] = {}
+        self.unwanted: set[str] = set()
+        self.statuses: Counter[str] = Counter()
+        self.retries: Counter[str] = Counter()
+        self.cuts: Counter[str] = Counter()
+        self.slowest_write = 0.0
+        self.answers = Check("only documented statuses, JSON that parses, problem documents; no 500")
+        self.pages = Check("pages read meanwhile: no gaps, nothing acknowledged missing, content as sent")
+        self.windows = Check("windows read meanwhile: no gaps, figures right, no tool result without its call")
+        self.replays = Check("keys replayed meanwhile: the identical first answer")
+        self.patience = Check("each operation was answered in the end")
+        self.appends = Check("appends answered: as sent, one run of versions, under the expected version")
+
+    @property
+    def requests(self) -> int:
+        """How many requests were sent, cut ones among them."""
+        return self.statuses.total() + self.cuts.total()
+
+    @property
+    def batches(self) -> list[Batch]:
+        """Every append to every context."""
+        return [batch for context in self.contexts for batch in context.batches]
+
+
+@dataclass(slots=True)
+class Fault:
+    """One injected fault: its kind, and when it was over and then recovered from, in monotonic seconds."""
+
+    kind: str
+    over: float
+    recovered: float | None = None
+
+    @property
+    def milliseconds(self) -> float | None:
+        """How long nothing succeeded; None where nothing did again."""
+        return None if self.recovered is None else (self.recovered - self.over) * 1000
+
+
+class Faults:
+    """All injected faults, and the first success after each."""
+
+    def __init__(self) -> None:
+        self.all: list[Fault] = []
+        self._open: list[Fault] = []
+
+    def add(self, fault: Fault) -> None:
+        """Takes a fault that is over."""
+        self.all.append(fault)
+        self._open.append(fault)
+
+    def succeeded(self, sent: float, answered: float) -> None:
+        """Takes the times of a successful request: a fault is recovered from by one that was sent after it."""
+        for fault in [fault for fault in self._open if fault.over <= sent]:
+            fault.recovered = answered
+            self._open.remove(fault)
+
+    def check(self) -> Check:
+        """Whether requests succeeded again soon after each fault."""
+        check = Check(f"after each fault requests succeed again within {MAX_RECOVERY_MS:,} ms")
+        for fault in self.all:
+            took = fault.milliseconds
+            check.expect(took is not None and took <= MAX_RECOVERY_MS, f"{fault.kind}: {took} ms")
+        return check
+
+    def table(self) -> Iterator[str]:
+        """A line per kind: how many, and the median and the longest time to the first success, in ms."""
+        yield f"    {'':<42}{'times':>8}{'median ms':>12}{'max ms':>9}"
+        for kind in sorted({fault.kind for fault in self.all}):
+            times = [fault.milliseconds for fault in self.all if fault.kind == kind]
+            took = [milliseconds for milliseconds in times if milliseconds is not None] or [math.nan]
+            yield f"    {kind:<42}{len(times):>8}{statistics.median(took):>12.0f}{max(took):>9.0f}"
