@@ -18,7 +18,10 @@ async def read_health(request: Request) -> Response:
         "version": __version__,
         "checks": checks,
     }
-    return Response(503 if status == "unhealthy" else 200, json.dumps(answer).encode())
+    body = json.dumps(answer).encode()
+    if status == "unhealthy":
+        return Response(503, body, {"retry-after": str(errors.RETRY_AFTER_SECONDS)})
+    return Response(200, body)
 
 
 async def _readiness() -> tuple[str, dict[str, object]]:

@@ -142,7 +142,7 @@ async def update(
 
 DELETE = f"""
 UPDATE contexts AS context
-SET deleted_at = now(), updated_at = now()
+SET deleted_at = clock_timestamp(), updated_at = clock_timestamp()
 WHERE id = %(context_id)s AND deleted_at IS NULL AND (%(etags)s::text[] IS NULL OR {ETAG} = ANY (%(etags)s))
 RETURNING {COLUMNS}
 """

@@ -5,6 +5,7 @@ options at startup. Connections are in autocommit: a statement is one round trip
 """
 
 import asyncio
+import logging
 import select
 import time
 from collections.abc import AsyncIterator
@@ -18,6 +19,7 @@ from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 
 from lib import config, errors
+from lib.errors import Place
 
 type Connection = AsyncConnection[tuple[Any, ...]]
 
@@ -27,6 +29,10 @@ IDLE_GAP = 30.0
 
 # Uses of a statement on one connection after which it is prepared: psycopg's default.
 PREPARE_THRESHOLD = 5
+
+# The driver's own lines name hosts and users, and are no JSON; what matters of them is in the request's line.
+logging.getLogger("psycopg").propagate = False
+logging.getLogger("psycopg").addHandler(logging.NullHandler())
 
 _pool: AsyncConnectionPool[Connection] | None = None
 _last_used = 0.0
@@ -46,9 +52,11 @@ stopwatch: ContextVar[Stopwatch] = ContextVar("stopwatch")
 async def connection() -> AsyncIterator[Connection]:
     """A connection in autocommit, back in the pool afterwards.
 
-    Raises NotConfigured, PoolExhausted, DatabaseTimeout, DatabaseUnavailable or MigrationsPending.
+    Raises NotConfigured, PoolExhausted, DatabaseTimeout, DatabaseUnavailable, MigrationsPending, and InvalidBody for
+    what only the database can tell.
     """
     started = time.perf_counter()
+    failures = _failures()
     try:
         # psycopg cancels the statement when the time is up, which needs no session state and so works through poolers.
         async with asyncio.timeout(config.settings().timeout_seconds), (await _ready()).connection() as conn:
@@ -61,11 +69,16 @@ async def connection() -> AsyncIterator[Connection]:
     except TooManyRequests as error:
         raise errors.PoolExhausted from error
     except PoolTimeout as error:
-        raise _no_connection() from error
+        reason = errors.DatabaseUnavailable if _failures() > failures else errors.PoolExhausted
+        raise reason from error
     except (TimeoutError, psycopg.errors.QueryCanceled) as error:
         raise errors.DatabaseTimeout from error
     except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn, psycopg.errors.UndefinedFunction) as error:
         raise errors.MigrationsPending from error
+    except psycopg.errors.CheckViolation as error:
+        if error.diag.constraint_name != "context_metadata_size_check":
+            raise
+        raise errors.InvalidBody(places=[Place("/metadata", "would be larger than 131,072 bytes")]) from error
     except psycopg.OperationalError as error:
         raise errors.DatabaseUnavailable from error
     finally:
@@ -146,7 +159,6 @@ async def _check(conn: Connection) -> None:
         raise psycopg.OperationalError("the server has closed the connection")
 
 
-def _no_connection() -> errors.Unavailable:
-    """Why the pool had no connection in time: it could not make one, or all were busy."""
-    failed = _pool.pop_stats().get("connections_errors") if _pool else 0
-    return errors.DatabaseUnavailable() if failed else errors.PoolExhausted()
+def _failures() -> int:
+    """How often the pool has failed to make a connection."""
+    return _pool.get_stats().get("connections_errors", 0) if _pool else 0

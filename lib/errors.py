@@ -162,7 +162,7 @@ class VersionConflict(Problem):
 
 
 class PreconditionFailed(VersionConflict):
-    """the context is not at the version of If-Match: nothing was stored"""
+    """the context has changed since it had the ETag of If-Match: nothing was stored or changed"""
 
     status = 412
     code = "precondition_failed"
@@ -220,14 +220,14 @@ class NotConfigured(Unavailable):
 
 
 class DatabaseUnavailable(Unavailable):
-    """could not reach the database; an append may or may not have been stored"""
+    """could not reach the database; if this was a write, it may or may not have been stored"""
 
     code = "database_unavailable"
     title = "Database unavailable"
 
 
 class DatabaseTimeout(Unavailable):
-    """the database did not answer in time; an append may or may not have been stored"""
+    """the database did not answer in time; if this was a write, it may or may not have been stored"""
 
     code = "database_timeout"
     title = "Database timeout"

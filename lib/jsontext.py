@@ -22,11 +22,17 @@ MAX_DEPTH = 128
 # Integers with more digits than the largest double (1.8e308) are out of range; Python would refuse 4,301 of them.
 _MAX_DIGITS = 309
 
+# Characters of the longest number that is a double to its last digit (2**-1074 has 1,074 decimals), and some more.
+_MAX_NUMBER = 1_100
+
+# What becomes 0.0 all the same is beyond a double; PostgreSQL's numeric takes no exponent below -16383.
+_NOT_ZERO = re.compile(r"-?0?\.?0*[1-9]")
+
 _MAX_PLACES = 20
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{},]')
 
-# What only a look at every value can judge; a text without any of these needs none.
+# Only a text with one of these can hold U+0000 or a lone surrogate.
 _SUSPECT_ESCAPE = re.compile(r"\\u(?:0000|[dD][89abAB-F])")
 
 
@@ -54,8 +60,10 @@ def parse(text: str) -> Any:
     def number(digits: str) -> float:
         nonlocal flaws
         value = float(digits)
-        flaws = flaws or not math.isfinite(value)
-        return value
+        if math.isfinite(value) and len(digits) <= _MAX_NUMBER and (value or not _NOT_ZERO.match(digits)):
+            return value
+        flaws = True
+        return math.inf
 
     def integer(digits: str) -> float:
         return number(digits) if len(digits) >= _MAX_DIGITS else int(digits)
@@ -67,10 +75,8 @@ def parse(text: str) -> Any:
     except RecursionError:
         raise errors.InvalidBody(places=[Place(_deep_pointer(text), _TOO_DEEP)]) from None
 
-    if (flaws or _SUSPECT_ESCAPE.search(text) or _too_deep(value)) and (
-        places := [*islice(_places(value), _MAX_PLACES)]
-    ):
-        raise errors.InvalidBody(places=places)
+    if flaws or _too_deep(value) or (_SUSPECT_ESCAPE.search(text) and _has_bad_text(value)):
+        raise errors.InvalidBody(places=[*islice(_places(value), _MAX_PLACES)])
     return value
 
 
@@ -103,7 +109,7 @@ def _flaw(value: Any, depth: int) -> str | None:
     if isinstance(value, str):
         return _text_flaw(value)
     if isinstance(value, float) and not math.isfinite(value):
-        return "not a finite number within the range of a double"
+        return "not a number within the range of a double"
     if isinstance(value, dict | list) and depth >= MAX_DEPTH:
         return _TOO_DEEP
     if isinstance(value, _Repeated):
@@ -111,6 +117,15 @@ def _flaw(value: Any, depth: int) -> str | None:
     if isinstance(value, dict) and any(_text_flaw(key) for key in value):
         return "a key holds U+0000 or a lone surrogate"
     return None
+
+
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+
+
+def _has_bad_text(value: Any) -> bool:
+    """Whether a string in value holds U+0000 or a lone surrogate; in C, and so much faster than a look at every one."""
+    text = json.dumps(value, ensure_ascii=False)
+    return _NUL.search(text) is not None or _text_flaw(text) is not None
 
 
 def _text_flaw(text: str) -> str | None:

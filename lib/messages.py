@@ -26,6 +26,9 @@ MESSAGE_JSON = """(
 )"""
 
 
+# No batch is larger, and no page: what comes before the last message of either is never more.
+MAX_BYTES = 4_500_000
+
 # What a message's JSON has beyond what its client sent, at most, in bytes: names, an id, a time, three large numbers.
 ENVELOPE_BYTES = 400
 
@@ -43,9 +46,10 @@ class MessageRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """The stored messages, oldest first, and whether an earlier request with the same key had stored them."""
+    """The stored messages, oldest first, the version of the newest, and whether a request before had stored them."""
 
     rows: Sequence[MessageRow]
+    version: int
     replayed: bool
 
 
@@ -128,7 +132,9 @@ async def append(
             if error.diag.constraint_name != "append_keys_pkey":
                 raise
             rows = []
-    return Appended(rows, replayed=False) if rows else await _not_stored(conn, context_id, idempotency)
+    if not rows:
+        return await _not_stored(conn, context_id, idempotency)
+    return Appended(rows, rows[-1].version, replayed=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +168,7 @@ async def _not_stored(conn: AsyncConnection[Any], context_id: UUID, idempotency:
         raise errors.IdempotencyKeyReused
     count = claim.last_version - claim.first_version + 1
     rows, _ = await page(conn, context_id, cursor=claim.first_version - 1, at=claim.last_version, limit=count)
-    return Appended(rows, replayed=True)
+    return Appended(rows, claim.last_version, replayed=True)
 
 
 def _vectors(embeddings: Sequence[Sequence[float] | None]) -> list[str | None] | None:
@@ -174,19 +180,25 @@ def _vectors(embeddings: Sequence[Sequence[float] | None]) -> list[str | None] |
     return [None if embedding is None else Vector(embedding).to_text() for embedding in embeddings]
 
 
-# order → statement. The context's row comes even where no message does, to tell an empty page from an unknown context.
+# order → statement. The sum stops before PostgreSQL sends more than can be answered. The context's row comes even where
+# no message does, to tell an empty page from an unknown context.
 PAGE = {
     order: f"""
     SELECT context.latest_version, coalesce(page.version, 0), page.json
     FROM contexts AS context
     LEFT JOIN LATERAL (
         SELECT message.version, {MESSAGE_JSON} AS json
-        FROM messages AS message
-        WHERE message.context_id = context.id AND message.deleted_at IS NULL
-            AND message.version {after} coalesce(%(cursor)s, {start})
-            AND message.version <= coalesce(%(at)s, context.latest_version)
-        ORDER BY message.version {order}
-        LIMIT %(limit)s
+        FROM (
+            SELECT found.*,
+                sum(json_bytes) OVER (ORDER BY version {order} ROWS UNBOUNDED PRECEDING) - json_bytes AS bytes_before
+            FROM messages AS found
+            WHERE context_id = context.id AND deleted_at IS NULL
+                AND version {after} coalesce(%(cursor)s, {start})
+                AND version <= coalesce(%(at)s, context.latest_version)
+            ORDER BY version {order}
+            LIMIT %(limit)s
+        ) AS message
+        WHERE message.bytes_before <= {MAX_BYTES}
     ) AS page ON true
     WHERE context.id = %(context_id)s AND context.deleted_at IS NULL
     ORDER BY page.version {order}

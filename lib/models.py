@@ -16,6 +16,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Discriminator,
+    FailFast,
     Field,
     JsonValue,
     Tag,
@@ -98,8 +99,12 @@ def _content_kind(value: Any) -> str | None:
     return {str: "text", list: "parts", NoneType: "null"}.get(type(value))
 
 
+# Of a list that is wrong throughout, one error says enough, and millions would take seconds and gigabytes.
+type Parts = Annotated[list[Part], FailFast()]
+type ToolCalls = Annotated[list[ToolCall], FailFast()]
+
 type Content = Annotated[
-    Annotated[str, Tag("text")] | Annotated[list[Part], Tag("parts")] | Annotated[None, Tag("null")],
+    Annotated[str, Tag("text")] | Annotated[Parts, Tag("parts")] | Annotated[None, Tag("null")],
     Discriminator(
         _content_kind, custom_error_type="content", custom_error_message="must be a string, a list of parts or null"
     ),
@@ -142,7 +147,7 @@ class NewMessage(Model):
     model_config = ConfigDict(json_schema_extra={"anyOf": _SHAPES})
 
     role: Role
-    tool_calls: list[ToolCall] | None = Field(None, description="assistant only")
+    tool_calls: ToolCalls | None = Field(None, description="assistant only")
     content: Content = Field(None, validate_default=True, description="null only where toolCalls is given")
     tool_call_id: Annotated[str, Field(min_length=1)] | None = Field(
         None, validate_default=True, description="the call that a tool message answers; required for role tool"
@@ -273,6 +278,10 @@ class Health(Model):
 
 
 # --- Queries
+
+
+class NoQuery(Model):
+    """The parameters of what takes none."""
 
 
 class HealthQuery(Model):

@@ -7,7 +7,6 @@ Must never let an exception through (the runtime would answer in plain text), wr
 import contextlib
 import hmac
 import json
-import os
 import re
 import socket
 import time
@@ -27,7 +26,7 @@ from pydantic.alias_generators import to_camel
 
 from lib import config, db, errors, jsontext
 from lib.errors import Place, Problem
-from lib.models import Idempotency
+from lib.models import Idempotency, NoQuery
 
 type Scope = MutableMapping[str, Any]
 type Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -44,6 +43,18 @@ MAX_PAGE_BYTES = 4_400_000
 MAX_DRAINED_BYTES = 4 * MAX_REQUEST_BYTES
 
 MAX_PLACES = 20
+
+# What pydantic says in terms of Python, by its type of error.
+DETAILS = {
+    "missing": "is required",
+    "extra_forbidden": "is unknown here",
+    "model_type": "must be an object",
+    "model_attributes_type": "must be an object",
+    "dict_type": "must be an object",
+}
+
+# Characters: a client's keys can be megabytes long, and stand in pointers.
+MAX_POINTER = 1_000
 
 _CONTEXT_PATH = re.compile(r"(/api/v1/contexts/)([^/]+)")
 # UUID() alone would also take braces, urn: and hyphens anywhere.
@@ -98,10 +109,15 @@ class Request:
 
     @cached_property
     def _headers(self) -> dict[str, str]:
-        return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in self._scope["headers"]}
+        headers: dict[str, str] = {}
+        for name, value in (
+            (name.decode("latin-1"), value.decode("latin-1")) for name, value in self._scope["headers"]
+        ):
+            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+        return headers
 
     def header(self, name: str) -> str | None:
-        """The header's value; name in lower case."""
+        """The header's value; name in lower case. Of several they are one list, as RFC 9110 has it."""
         return self._headers.get(name)
 
     @property
@@ -117,6 +133,10 @@ class Request:
         if not _UUID.fullmatch(text):
             raise errors.InvalidId
         return UUID(text)
+
+    def no_query(self) -> None:
+        """Raises InvalidParameter for any parameter at all: one that is ignored would mislead its client."""
+        self.query(NoQuery)
 
     def query[Query: BaseModel](self, model: type[Query]) -> Query:
         """The parameters, as model. Raises InvalidParameter."""
@@ -147,7 +167,9 @@ class Request:
     def if_match(self) -> list[str] | None:
         """The ETags that If-Match admits; None where any will do. A weak one never matches (RFC 9110)."""
         text = self.header("if-match")
-        return None if text is None or text.strip() == "*" else re.findall(r'(?<!W/)"[^"]*"', text)
+        if text is None or text.strip() == "*":
+            return None
+        return [tag for weak, tag in re.findall(r'(W/)?("[^"]*")', text) if not weak]
 
     @property
     def if_match_versions(self) -> list[int] | None:
@@ -213,10 +235,14 @@ def _validated[M: BaseModel](model: type[M], value: object, error: type[Problem]
         found = invalid.errors(include_url=False, include_context=False, include_input=False)
         raise error(
             places=[
-                Place(_pointer(value, problem["loc"]), problem["msg"][0].lower() + problem["msg"][1:])
+                Place(_pointer(value, problem["loc"]), DETAILS.get(problem["type"]) or _sentence(problem["msg"]))
                 for problem in found[:MAX_PLACES]
             ]
         ) from None
+
+
+def _sentence(text: str) -> str:
+    return text[0].lower() + text[1:]
 
 
 def _pointer(value: Any, location: tuple[int | str, ...]) -> str:
@@ -236,11 +262,11 @@ def _pointer(value: Any, location: tuple[int | str, ...]) -> str:
 # --- Answers
 
 
-def check_answer(size: int) -> None:
-    """Raises PayloadTooLarge where an answer of size bytes could not be carried: better before it is stored."""
+def check_answer(size: int, remedy: str) -> None:
+    """Raises PayloadTooLarge, with what the client can do, where an answer of size bytes could not be carried."""
     if size > MAX_ANSWER_BYTES:
         raise errors.PayloadTooLarge(
-            f"the answer would be larger than {MAX_ANSWER_BYTES:,} bytes, which is what is carried: send less at once"
+            f"the answer would be larger than {MAX_ANSWER_BYTES:,} bytes, which is what can be carried: {remedy}"
         )
 
 
@@ -303,7 +329,9 @@ def _problem(problem: Problem, request: Request) -> Response:
         **problem.members,
     }
     if problem.places:
-        members["errors"] = [{"pointer": place.pointer, "detail": place.detail} for place in problem.places]
+        members["errors"] = [
+            {"pointer": place.pointer[:MAX_POINTER], "detail": place.detail} for place in problem.places
+        ]
     headers = {**problem.headers, "content-type": "application/problem+json"}
     return Response(problem.status, json.dumps(members).encode(), headers, problem.code)
 
@@ -364,12 +392,13 @@ def _send_without_delay() -> None:
     """
     # Linux only, as Vercel is; elsewhere there is no such folder.
     for descriptor in Path("/proc/self/fd").glob("*"):
-        with (
-            contextlib.suppress(OSError),
-            socket.socket(fileno=os.dup(int(descriptor.name))) as sock,
-        ):  # not our own to close
-            if sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with contextlib.suppress(OSError):  # most are no sockets
+            sock = socket.socket(fileno=int(descriptor.name))
+            try:
+                if sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            finally:
+                sock.detach()  # not ours to close
 
 
 async def _serve(answer: Handler, request: Request, send: Send) -> None:

@@ -75,44 +75,53 @@ class Missing:
 def choose(candidates: Sequence[Candidate], budget: int, orphans: Collection[str] = ()) -> int | Missing:
     """The index in candidates (oldest first, not empty) at which the window opens, or what is missing to tell.
 
-    The window is the longest run up to the newest candidate within budget tokens and MAX_BYTES that splits no unit and
-    opens with no tool message; where none fits, the newest unit alone. orphans are call ids known to name no call:
-    an answer to one is like any other message, except that no window opens with it while it has another choice.
+    The window is the longest run up to the newest candidate, within budget tokens and MAX_BYTES, that splits no unit
+    and opens with no tool message; where none fits, the newest unit alone. orphans are call ids known to name no call:
+    an answer to one is a unit by itself, with which a window opens only where no other that fits opens otherwise.
     """
     newest = len(candidates) - 1
     callers = _callers(candidates)
+    fitting = _fitting(candidates, budget)
 
-    opening, tokens, size = len(candidates), 0, 0
-    for index in range(newest, -1, -1):
-        tokens += candidates[index].token_count
-        size += len(candidates[index].json.encode())
-        if tokens > budget or size > MAX_BYTES:
-            break
-        opening = index
-
-    # Oldest first: an answer whose call lies before the opening moves the opening behind the answer.
-    unknown: dict[int, str] = {}
-    for index in range(opening, newest + 1):
-        call_id, caller = candidates[index].tool_call_id, callers[index]
-        if call_id is None:
-            continue
-        if index == opening or (caller is not None and caller < opening):
-            opening = index + 1
-        elif caller is None and call_id not in orphans:
-            unknown[index] = call_id
-    if opening <= newest:
-        missing = frozenset(call_id for index, call_id in unknown.items() if index > opening)
+    def whole(opening: int, *, may_answer: bool) -> int | Missing:
+        """The first index from opening on at which no unit is split; behind the newest where there is none."""
+        unknown: dict[int, str] = {}
+        for index in range(opening, newest + 1):
+            call_id, caller = candidates[index].tool_call_id, callers[index]
+            if call_id is None:
+                continue
+            if (index == opening and not may_answer) or (caller is not None and caller < opening):
+                opening = index + 1
+            elif caller is None and call_id not in orphans:
+                unknown[index] = call_id
+        missing = frozenset(call_id for index, call_id in unknown.items() if index >= opening)
         return Missing(missing) if missing else opening
+
+    for may_answer in (False, True):
+        opening = whole(fitting, may_answer=may_answer)
+        if isinstance(opening, Missing) or opening <= newest:
+            return opening
 
     # Nothing fits: the newest unit, back to the oldest call that any of its messages answers.
     opening = index = newest
     while index >= opening:
-        call_id, caller = candidates[index].tool_call_id, callers[index]
-        if call_id is not None and caller is None and call_id not in orphans:
-            return Missing(frozenset({call_id}))
-        opening = min(opening, index if caller is None else caller)
+        opening = min(opening, index if (caller := callers[index]) is None else caller)
         index -= 1
-    return opening
+    # All that it lacks at once: each look is a round trip.
+    named = {candidates[index].tool_call_id for index in range(opening, newest + 1) if callers[index] is None}
+    missing = frozenset(call_id for call_id in named if call_id is not None).difference(orphans)
+    return Missing(missing) if missing else opening
+
+
+def _fitting(candidates: Sequence[Candidate], budget: int) -> int:
+    """The index of the oldest candidate that budget and MAX_BYTES reach; behind the newest where not even that."""
+    tokens = size = 0
+    for index in range(len(candidates) - 1, -1, -1):
+        tokens += candidates[index].token_count
+        size += len(candidates[index].json.encode())
+        if tokens > budget or size > MAX_BYTES:
+            return index + 1
+    return 0
 
 
 def _callers(candidates: Sequence[Candidate]) -> list[int | None]:
@@ -128,18 +137,24 @@ def _callers(candidates: Sequence[Candidate]) -> list[int | None]:
 
 # The running sum turns the budget into a range of messages_cumulative_tokens_idx. Both ends of the range matter: with
 # one alone the planner expects a third of the history and may scan it. The message across the budget comes too, so
-# that there is always one.
+# that there is always one. The sum of bytes stops images, which have no tokens, from being read by the gigabyte.
 CANDIDATES = f"""
 SELECT coalesce(candidate.version, 0), candidate.token_count, candidate.call_ids, candidate.tool_call_id,
     candidate.json, context.latest_version, context.total_tokens
 FROM context
 LEFT JOIN LATERAL (
     SELECT message.version, message.token_count, message.call_ids, message.tool_call_id, {MESSAGE_JSON} AS json
-    FROM messages AS message
-    WHERE message.context_id = context.id AND message.deleted_at IS NULL AND message.version <= context.version
-        AND message.cumulative_tokens BETWEEN context.total_tokens - %(budget)s AND context.total_tokens
-    ORDER BY message.cumulative_tokens DESC, message.version DESC
-    LIMIT {MAX_MESSAGES}
+    FROM (
+        SELECT newest.*,
+            sum(json_bytes) OVER (ORDER BY cumulative_tokens DESC, version DESC ROWS UNBOUNDED PRECEDING)
+                - json_bytes AS bytes_newer
+        FROM messages AS newest
+        WHERE context_id = context.id AND deleted_at IS NULL AND version <= context.version
+            AND cumulative_tokens BETWEEN context.total_tokens - %(budget)s AND context.total_tokens
+        ORDER BY cumulative_tokens DESC, version DESC
+        LIMIT {MAX_MESSAGES}
+    ) AS message
+    WHERE message.bytes_newer <= {MAX_BYTES}
 ) AS candidate ON true
 ORDER BY candidate.version
 """

@@ -7,10 +7,15 @@
 -- Embeddings live in pgvector's type; Neon and the embedded PostgreSQL of `make dev` both carry it.
 CREATE EXTENSION IF NOT EXISTS vector;
 
+-- Checked only where metadata is set, so that an append, which does not, pays nothing for it. 131,072 bytes of text:
+-- a request brings 65,536 at most, merges add up, and jsonb writes some numbers and spaces at greater length.
+CREATE DOMAIN context_metadata AS jsonb
+    CONSTRAINT context_metadata_size_check CHECK (octet_length(value::text) <= 131072);
+
 CREATE TABLE contexts (
     id uuid NOT NULL DEFAULT gen_random_uuid(),
     name text,
-    metadata jsonb NOT NULL DEFAULT '{}',
+    metadata context_metadata NOT NULL DEFAULT '{}',
     -- A fork shares its parent's messages up to this version.
     parent_id uuid,
     fork_version bigint,
@@ -39,8 +44,6 @@ CREATE INDEX contexts_metadata_idx ON contexts USING gin (metadata jsonb_path_op
 CREATE FUNCTION json_merge_patch(target jsonb, patch jsonb) RETURNS jsonb
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 AS $$
-DECLARE
-    member record;
 BEGIN
     IF jsonb_typeof(patch) <> 'object' THEN
         RETURN patch;
@@ -48,13 +51,14 @@ BEGIN
     IF target IS NULL OR jsonb_typeof(target) <> 'object' THEN
         target := '{}';
     END IF;
-    FOR member IN SELECT key, value FROM jsonb_each(patch) LOOP
-        IF member.value = 'null' THEN
-            target := target - member.key;
-        ELSE
-            target := target || jsonb_build_object(member.key, json_merge_patch(target -> member.key, member.value));
-        END IF;
-    END LOOP;
-    RETURN target;
+    -- Removed and added all at once: one by one would copy the whole target for every member.
+    RETURN (target - ARRAY (SELECT key FROM jsonb_each(patch) WHERE value = 'null')) || coalesce((
+        SELECT jsonb_object_agg(
+            key,
+            CASE jsonb_typeof(value) WHEN 'object' THEN json_merge_patch(target -> key, value) ELSE value END
+        )
+        FROM jsonb_each(patch)
+        WHERE value <> 'null'
+    ), '{}');
 END
 $$;

@@ -20,6 +20,11 @@ CREATE TABLE messages (
     model text,
     metadata json NOT NULL DEFAULT '{}',
     token_count integer NOT NULL,
+    -- Bytes of the three JSON texts, so that reads can stop before they are more than an answer may be.
+    json_bytes integer NOT NULL GENERATED ALWAYS AS (
+        coalesce(octet_length(content::text), 0) + coalesce(octet_length(tool_calls::text), 0)
+            + octet_length(metadata::text)
+    ) STORED,
     -- The sum of token_count over this message and all before it in its context.
     cumulative_tokens bigint NOT NULL,
     created_at timestamptz NOT NULL,

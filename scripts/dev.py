@@ -13,6 +13,8 @@ from contextlib import contextmanager
 import uvicorn
 from dotenv import load_dotenv
 
+from lib.config import settings
+from lib.errors import NotConfigured
 from scripts import migrate
 from scripts.postgres import PostgresError, embedded
 from scripts.router import ROOT, Router
@@ -89,8 +91,9 @@ def main() -> int:
     try:
         port = port_number(os.environ.get("PORT") or DEFAULT_PORT)
         with listening_socket(port) as sock, database() as name:
+            settings()
             serve(sock, WELCOME.format(url=f"http://127.0.0.1:{port}", database=name))
-    except (DevError, PostgresError, migrate.MigrationError) as error:
+    except (DevError, PostgresError, NotConfigured, migrate.MigrationError) as error:
         print(f"dev: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -140,7 +140,7 @@ def document() -> Schema:
             "The newest messages that fit a token budget",
             200,
             listed(message, figures),
-            (*ON_A_CONTEXT, InvalidParameter),
+            (*ON_A_CONTEXT, InvalidParameter, PayloadTooLarge),
             query=models.WindowQuery,
             parameters=[IF_NONE_MATCH],
         )

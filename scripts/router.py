@@ -70,7 +70,9 @@ class Router:
         for pattern, app in self.routes:
             if pattern.fullmatch(path):
                 return app
-        return self.find(next(to for source, to in self.rewrites if source.fullmatch(path or "/")))
+        # `OPTIONS *` and absolute URLs have no path that a rewrite could match.
+        matching = (to for source, to in self.rewrites if source.fullmatch(path or "/"))
+        return self.find(next(matching, "/api/not_found"))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hands a request to its endpoint. Start and end of the process go to one of them: they share a pool."""

@@ -10,6 +10,7 @@ import pytest
 from lib.models import Context
 
 PATH = "/api/v1/contexts"
+JSON = {"content-type": "application/json"}
 
 
 def create(api: httpx.Client, **body: Any) -> dict[str, Any]:
@@ -169,6 +170,40 @@ class TestUpdate:
         )
 
         assert changed.json()["data"]["metadata"] == merged
+
+    def test_stops_at_131072_bytes_of_metadata(self, api: httpx.Client) -> None:
+        """A context that grew without end could one day no longer be answered, nor any list that it is in."""
+        context = create(api, metadata={"a": "x" * 60_000})
+        path = f"{PATH}/{context['id']}"
+        assert api.patch(path, json={"metadata": {"b": "x" * 60_000}}).status_code == 200
+
+        refused = api.patch(path, json={"metadata": {"c": "x" * 60_000}})
+
+        assert refused.status_code == 400
+        assert refused.json()["errors"] == [{"pointer": "/metadata", "detail": "would be larger than 131,072 bytes"}]
+        assert set(api.get(path).json()["data"]["metadata"]) == {"a", "b"}
+        refused = api.post(PATH, content=f'{{"metadata":{{"n":[{",".join(["1e308"] * 9_000)}]}}}}', headers=JSON)
+        assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (400, "/metadata")
+
+    @pytest.mark.parametrize("number", ["1e-400", "1e-20000", "1e400", "0." + "1" * 20_000])
+    def test_refuses_numbers_that_could_not_come_back(self, api: httpx.Client, number: str, context_id: str) -> None:
+        body = f'{{"metadata": {{"n": {number}}}}}'
+
+        for answer in (
+            api.post(PATH, content=body, headers=JSON),
+            api.patch(f"{PATH}/{context_id}", content=body, headers=JSON),
+        ):
+            assert answer.status_code == 400
+            assert answer.json()["errors"][0]["pointer"] == "/metadata/n"
+        assert api.get(PATH, params={"metadata": f'{{"n": {number}}}'}).status_code == 400
+
+    def test_merges_thousands_of_members(self, api: httpx.Client) -> None:
+        members = {f"k{n}": {"n": n} for n in range(2_500)}
+        context = create(api, metadata=members)
+
+        changed = api.patch(f"{PATH}/{context['id']}", json={"metadata": {key: {"n": None, "m": 1} for key in members}})
+
+        assert changed.json()["data"]["metadata"] == {key: {"m": 1} for key in members}
 
     def test_clears_a_name_with_null(self, api: httpx.Client) -> None:
         context = create(api, name="x")

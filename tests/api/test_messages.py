@@ -414,6 +414,28 @@ class TestPage:
     def test_does_not_find_an_unknown_context(self, api: httpx.Client) -> None:
         assert api.get(path(str(uuid4()))).status_code == 404
 
+    def test_reads_no_more_than_it_answers(
+        self, api: httpx.Client, context_id: str, database: psycopg.Connection[Any]
+    ) -> None:
+        """Images have no tokens, and so no budget stops at them: the bytes do, before PostgreSQL sends gigabytes."""
+        database.execute(
+            """
+            WITH grown AS (
+                UPDATE contexts SET latest_version = 400, message_count = 400 WHERE id = %s RETURNING id
+            )
+            INSERT INTO messages (context_id, version, role, content, token_count, cumulative_tokens, created_at)
+            SELECT id, version, 'user', to_json(repeat('x', 1000000)), 0, 0, now()
+            FROM grown, generate_series(1, 400) AS version
+            """,
+            [context_id],
+        )
+
+        page = api.get(path(context_id), params={"limit": 1000}).json()
+        window = api.get(f"/api/v1/contexts/{context_id}/window", params={"budget": 10}).json()
+
+        assert ([m["version"] for m in page["data"]], page["hasMore"]) == ([1, 2, 3, 4], True)
+        assert [m["version"] for m in window["data"]] == [397, 398, 399, 400]
+
     def test_ends_before_the_platforms_limit_and_goes_on_from_there(self, api: httpx.Client, context_id: str) -> None:
         for _ in range(3):
             append(api, context_id, user("x" * 2_000_000, tokenCount=1))

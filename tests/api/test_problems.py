@@ -188,6 +188,27 @@ class TestBodies:
 
         assert answer.json()["data"]["name"] == "é"
 
+    @pytest.mark.parametrize(
+        "content", [f"[{','.join(['0'] * 1_000_000)}]", f"[{','.join(['{}'] * 800_000)}]"], ids=["0", "{}"]
+    )
+    def test_that_are_wrong_a_million_times_get_a_few_errors(
+        self, api: httpx.Client, context_id: str, content: str
+    ) -> None:
+        body = f'{{"messages":[{{"role":"user","content":{content}}}]}}'
+
+        refused = api.post(f"{CONTEXTS}/{context_id}/messages", content=body, headers=JSON)
+
+        assert 1 <= len(assert_problem(refused, 400, "invalid_body")["errors"]) <= 20
+
+    def test_with_a_key_of_megabytes_do_not_get_it_back(self, api: httpx.Client, context_id: str) -> None:
+        flaws = ",".join(['"\\u0000"'] * 30)
+        body = f'{{"messages":[{{"role":"user","content":"x","metadata":{{"{"k" * 4_000_000}":[{flaws}]}}}}]}}'
+
+        refused = api.post(f"{CONTEXTS}/{context_id}/messages", content=body, headers=JSON)
+
+        assert_problem(refused, 400, "invalid_body")
+        assert len(refused.content) < 50_000
+
     def test_errors_echo_no_content(self, api: httpx.Client, context_id: str) -> None:
         secret = "hunter2"
         for body in (
@@ -208,6 +229,24 @@ class TestParameters:
             {"pointer": "/budget", "detail": "given more than once"},
             {"pointer": "/at", "detail": "given more than once"},
         ]
+
+    def test_that_are_unknown_are_refused_on_every_route(self, api: httpx.Client, context_id: str) -> None:
+        """A client that sends `?dryRun=1` must not have its context deleted."""
+        path, batch = f"{CONTEXTS}/{context_id}", {"messages": [{"role": "user", "content": "x"}]}
+        for refused in (
+            api.get("/api/health?x=1"),
+            api.get(f"{CONTEXTS}?x=1"),
+            api.post(f"{CONTEXTS}?x=1", json={}),
+            api.get(f"{path}?x=1"),
+            api.patch(f"{path}?x=1", json={}),
+            api.delete(f"{path}?x=1"),
+            api.get(f"{path}/messages?x=1"),
+            api.post(f"{path}/messages?x=1", json=batch),
+            api.get(f"{path}/window?budget=1&x=1"),
+        ):
+            problem = assert_problem(refused, 400, "invalid_parameter")
+            assert problem["errors"] == [{"pointer": "/x", "detail": "is unknown here"}]
+        assert api.get(path).json()["data"]["latestVersion"] == 0
 
     @pytest.mark.parametrize("query", ["metadata=%ff", "&".join(f"p{i}=1" for i in range(101))])
     def test_that_cannot_be_read_are_refused(self, api: httpx.Client, query: str) -> None:

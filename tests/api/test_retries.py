@@ -197,7 +197,7 @@ class TestIfMatch:
 
     @pytest.mark.parametrize(
         ("header", "status"),
-        [("*", 201), ('"7", "0"', 201), ('W/"0"', 412), ('"x"', 412), ("0", 412), ("", 412)],
+        [("*", 201), ('"7", "0"', 201), ('W/"0"', 412), ('W/"7", "0"', 201), ('"x"', 412), ("0", 412), ("", 412)],
     )
     def test_is_read_as_rfc_9110_says(self, api: httpx.Client, context_id: str, header: str, status: int) -> None:
         assert post(api, path(context_id), body("a"), if_match=header).status_code == status

@@ -119,6 +119,28 @@ class TestRead:
         assert versions(window(api, context_id, 4)) == [3, 4, 5]
         assert versions(window(api, context_id, 5)) == [1, 2, 3, 4, 5]
 
+    def test_opens_with_an_answer_to_no_call_where_nothing_else_fits(self, api: httpx.Client, context_id: str) -> None:
+        append(api, context_id, user(50), *[answer("gone", 1)] * 10)
+
+        assert versions(window(api, context_id, 59)) == list(range(2, 12))
+        assert versions(window(api, context_id, 60)) == list(range(1, 12))
+
+    def test_of_a_unit_larger_than_can_be_answered_is_refused(self, api: httpx.Client, context_id: str) -> None:
+        call = calls("a")
+        call["toolCalls"][0]["function"]["arguments"] = "x" * 3_000_000
+        append(api, context_id, call)
+        append(api, context_id, {**answer("a"), "content": "y" * 3_000_000})
+
+        refused = api.get(f"/api/v1/contexts/{context_id}/window", params={"budget": 5})
+
+        assert (refused.status_code, refused.json()["code"]) == (413, "payload_too_large")
+
+    def test_finds_out_about_many_missing_calls_at_once(self, api: httpx.Client, context_id: str) -> None:
+        orphans = [answer(f"gone {n}", 1) for n in range(998)]
+        append(api, context_id, calls("a"), *orphans, answer("a"))
+
+        assert versions(window(api, context_id, 1)) == list(range(1, 1001))
+
     def test_counts_messages_without_tokens(self, api: httpx.Client, context_id: str) -> None:
         empty = {"role": "user", "content": ""}
         append(api, context_id, user(5), empty, empty, user(5), empty)

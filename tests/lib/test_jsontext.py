@@ -46,6 +46,9 @@ class TestParse:
     def test_takes_an_escaped_backslash_before_u0000_for_text(self) -> None:
         assert jsontext.parse('"\\\\u0000"') == "\\u0000"
 
+    def test_finds_u0000_behind_escaped_backslashes(self) -> None:
+        assert refused('["\\\\\\u0000"]')[0].pointer == "/0"
+
     def test_takes_pairs_of_surrogates(self) -> None:
         assert jsontext.parse('"\\ud83d\\ude00"') == "😀"
 
@@ -61,10 +64,13 @@ class TestParse:
 
         assert place.pointer == '/b"~0~1/c/1' + "/x" * 125
 
-    @pytest.mark.parametrize("number", ["1e309", "-1e309", "9" * 310, "-" + "9" * 310, "9" * 100_000])
+    @pytest.mark.parametrize(
+        "number",
+        ["1e309", "-1e309", "9" * 310, "-" + "9" * 310, "9" * 100_000, "1e-400", "-0.01E-20000", "0." + "1" * 2000],
+    )
     def test_refuses_a_number_beyond_a_double(self, number: str) -> None:
         assert refused(f'{{"n": [{number}]}}')[0].pointer == "/n/0"
 
-    @pytest.mark.parametrize("number", ["1e308", "5e-324", "1e-400", "9" * 308, "1" + "0" * 308, "-0", "0.1"])
+    @pytest.mark.parametrize("number", ["1e308", "5e-324", "0e-400", "0.000", "9" * 308, "1" + "0" * 308, "-0", "0.1"])
     def test_takes_any_number_within_a_double(self, number: str) -> None:
         assert float(jsontext.parse(number)) == float(number)

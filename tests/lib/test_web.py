@@ -4,6 +4,7 @@ import asyncio
 import json
 import socket
 from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -128,7 +129,7 @@ class TestConfiguration:
 
 class TestHealth:
     def test_without_a_database_is_unhealthy_and_tells_no_secret(
-        self, router: Router, configure: Callable[..., None]
+        self, router: Router, configure: Callable[..., None], capfd: pytest.CaptureFixture[str]
     ) -> None:
         configure(DATABASE_URL="postgresql://someone:secret@127.0.0.1:1/database")
 
@@ -137,8 +138,11 @@ class TestHealth:
         body = answer.json()
         assert (answer.status_code, body["status"]) == (503, "unhealthy")
         assert body["checks"]["database"]["status"] == "disconnected"
+        assert answer.headers["retry-after"] == "1"
+        printed = capfd.readouterr()
         for word in ("someone", "secret", "127.0.0.1", "refused"):
             assert word not in answer.text
+            assert word not in printed.out + printed.err
 
     @pytest.fixture
     def empty_database(self, database: psycopg.Connection[Any], database_url: str) -> Iterator[str]:
@@ -253,6 +257,15 @@ class TestLifespan:
         self.lifespan(run)
 
         assert log(capsys) == []
+
+    def test_leaves_no_descriptor_behind(self, run: Run, configure: Callable[..., None]) -> None:
+        configure()
+        self.lifespan(run)
+        before = set(Path("/proc/self/fd").iterdir())
+
+        self.lifespan(run)
+
+        assert set(Path("/proc/self/fd").iterdir()) == before
 
     def test_turns_nagles_algorithm_off_on_listening_sockets_alone(
         self, run: Run, configure: Callable[..., None]

@@ -35,18 +35,18 @@ def rule(history: list[Turn], budget: int) -> list[int]:
         callers = [v for v in range(1, answer) if history[answer - 1].answers in history[v - 1].calls]
         return max(callers, default=None)
 
-    def may_open(first: int) -> bool:
-        for version in range(first, len(history) + 1):
-            if history[version - 1].answers is not None:
-                call = call_of(version)
-                if call is not None and call < first:
-                    return False  # splits a unit
-        opens_with_an_answer = history[first - 1].answers is not None
-        return not opens_with_an_answer or first == len(history)
+    def is_whole(first: int) -> bool:
+        """Whether no unit is split: no answer from first on has its call before."""
+        calls = [call_of(version) for version in range(first, len(history) + 1) if history[version - 1].answers]
+        return not any(call is not None and call < first for call in calls)
 
-    openings = [version for version in range(1, len(history) + 1) if may_open(version)]
-    fitting = [first for first in openings if sum(turn.tokens for turn in history[first - 1 :]) <= budget]
-    first = min(fitting) if fitting else max(openings)
+    def fits(first: int) -> bool:
+        return sum(turn.tokens for turn in history[first - 1 :]) <= budget
+
+    whole = [version for version in range(1, len(history) + 1) if is_whole(version)]
+    fitting = [first for first in whole if fits(first)]
+    opened_by_no_answer = [first for first in fitting if history[first - 1].answers is None]
+    first = min(opened_by_no_answer or fitting or [max(whole)])
     return list(range(first, len(history) + 1))
 
 

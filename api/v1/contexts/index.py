@@ -6,6 +6,7 @@ from lib.web import Request, Response, endpoint, one, page, replay
 
 
 async def create_context(request: Request) -> Response:
+    request.no_query()
     body = await request.json(NewContext, max_bytes=MAX_METADATA_BYTES)
     idempotency = request.idempotency(body.value)
     async with db.connection() as conn:

@@ -7,6 +7,7 @@ from lib.web import Request, Response, endpoint, one
 
 async def read_context(request: Request) -> Response:
     context_id = request.context_id
+    request.no_query()
     async with db.connection() as conn:
         context = await contexts.read(conn, context_id)
     return one(context, headers={"etag": context.etag})
@@ -14,6 +15,7 @@ async def read_context(request: Request) -> Response:
 
 async def update_context(request: Request) -> Response:
     context_id = request.context_id
+    request.no_query()
     body = await request.json(ContextPatch, max_bytes=MAX_METADATA_BYTES)
     async with db.connection() as conn:
         context = await contexts.update(conn, context_id, body=body.text, etags=request.if_match)
@@ -22,6 +24,7 @@ async def update_context(request: Request) -> Response:
 
 async def delete_context(request: Request) -> Response:
     context_id = request.context_id
+    request.no_query()
     async with db.connection() as conn:
         return one(await contexts.delete(conn, context_id, etags=request.if_match))
 

@@ -7,9 +7,11 @@ from lib.web import Request, Response, check_answer, endpoint, etag, many, page,
 
 async def append_messages(request: Request) -> Response:
     context_id = request.context_id
+    request.no_query()
     body = await request.json(Append)
     batch = body.model.messages
-    check_answer(len(body.text.encode()) + len(batch) * messages.ENVELOPE_BYTES)
+    # Before anything is stored: what was stored and cannot be answered, no retry would ever see.
+    check_answer(len(body.text.encode()) + len(batch) * messages.ENVELOPE_BYTES, "send less at once")
     expected_versions = _expected_versions(body.model.expected_version, request.if_match_versions)
     idempotency = request.idempotency(body.value["messages"])
     counted = iter(await tokens.count_all(message.texts() for message in batch if not message.token_count))
@@ -28,7 +30,7 @@ async def append_messages(request: Request) -> Response:
             if request.if_match is not None:
                 raise errors.PreconditionFailed(conflict.current_version) from None
             raise
-    headers = {"etag": etag(appended.rows[-1].version), **replay(appended.replayed)}
+    headers = {"etag": etag(appended.version), **replay(appended.replayed)}
     return many(appended.rows, status=201, headers=headers)
 
 

@@ -2,7 +2,7 @@
 
 from lib import db, windows
 from lib.models import WindowQuery
-from lib.web import Request, Response, endpoint, etag, many
+from lib.web import Request, Response, check_answer, endpoint, etag, many
 
 
 async def read_window(request: Request) -> Response:
@@ -10,7 +10,9 @@ async def read_window(request: Request) -> Response:
     query = request.query(WindowQuery)
     async with db.connection() as conn:
         window = await windows.read(conn, context_id, budget=query.budget, at=query.at)
-    return many(window.messages, window.figures(query.budget), headers={"etag": etag(window.version)})
+    response = many(window.messages, window.figures(query.budget), headers={"etag": etag(window.version)})
+    check_answer(len(response.body), "page through the messages of the newest unit")
+    return response
 
 
 app = endpoint(GET=read_window)
