@@ -100,9 +100,11 @@ async def measure(report: Report, conn: AsyncConnection[Any], *, million: bool) 
 
 
 # No foreign key, no checks, no index but the primary key: what any table of messages costs at least.
-BARE_TABLE = (
-    "CREATE TABLE bare (LIKE messages INCLUDING DEFAULTS, CONSTRAINT bare_pkey PRIMARY KEY (context_id, version))"
+BARE_TABLE = """
+CREATE TABLE bare (
+    LIKE messages INCLUDING DEFAULTS INCLUDING GENERATED, CONSTRAINT bare_pkey PRIMARY KEY (context_id, version)
 )
+"""
 BARE_INSERT = """
 INSERT INTO bare (context_id, version, role, content, token_count, cumulative_tokens, created_at)
 VALUES (%s, %s, %s, %s, %s, %s, %s)
