@@ -106,7 +106,8 @@ async def _ready() -> AsyncConnectionPool[Connection]:
             kwargs={
                 "autocommit": True,
                 "application_name": "kata-context",
-                "connect_timeout": 5,
+                # Less than the pool's timeout, so that a host that drops packets is told from a busy pool.
+                "connect_timeout": 4,
                 "tcp_user_timeout": 3000,
                 "keepalives_idle": 30,
                 "prepare_threshold": None,

@@ -367,6 +367,8 @@ def endpoint(*, public: bool = False, **handlers: Handler) -> App:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await _lifespan(receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close"})
         else:
             await _serve(answer, Request(scope, receive), send)
 

@@ -198,6 +198,22 @@ class TestFailures:
         assert sent == []
 
 
+class TestWebSockets:
+    def test_are_declined(self, run: Run) -> None:
+        """Vercel's runtime would offer them; the close before the accept is answered with 403."""
+        sent: list[Any] = []
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "websocket.connect"}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        run(endpoint()({"type": "websocket", "raw_path": b"/"}, receive, send))
+
+        assert sent == [{"type": "websocket.close"}]
+
+
 class TestLog:
     def test_is_one_line_of_json_per_request(
         self, router: Router, configure: Callable[..., None], database_url: str, capsys: pytest.CaptureFixture[str]
