@@ -358,11 +358,7 @@ def endpoint(*, public: bool = False, **handlers: Handler) -> App:
             raise errors.MethodNotAllowed(headers={"allow": allow})
         if not public:
             request.authenticate(config.settings().api_keys)
-        response = await handlers[request.method](request)
-        etag = response.headers.get("etag")
-        if etag and request.method in {"GET", "HEAD"} and request.has_seen(etag):
-            return Response(304, headers={"etag": etag})
-        return response
+        return _unless_seen(request, await handlers[request.method](request))
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -373,6 +369,14 @@ def endpoint(*, public: bool = False, **handlers: Handler) -> App:
             await _serve(answer, Request(scope, receive), send)
 
     return app
+
+
+def _unless_seen(request: Request, response: Response) -> Response:
+    """The answer to a read, or 304 where the client has it already."""
+    etag = response.headers.get("etag")
+    if etag and request.method in {"GET", "HEAD"} and request.has_seen(etag):
+        return Response(304, headers={"etag": etag})
+    return response
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:
