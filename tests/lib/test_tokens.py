@@ -60,7 +60,7 @@ class TestVocabulary:
             "from lib import tokens\n"
             "assert tokens.count(['hello world']) == 2\n"
         )
-        subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, env={"HOME": "/nonexistent"})
+        subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, env={**os.environ, "HOME": "/nonexistent"})
 
 
 class TestCount:
