@@ -11,6 +11,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -74,13 +75,22 @@ def _initialise(data: Path) -> None:
         return
     # Made beside its place, so that an interrupted start never leaves half a cluster there.
     new = data.with_name(f"{data.name}.new")
-    shutil.rmtree(new, ignore_errors=True)
+    _remove(new)
     try:
         with _plain_locale():
             get_server(new, start=False).ensure_pgdata_inited()
         new.rename(data)
     finally:
-        shutil.rmtree(new, ignore_errors=True)
+        _remove(new)
+
+
+def _remove(folder: Path) -> None:
+    """Removes the folder, although an interrupted initdb's own processes may go on writing for a moment."""
+    for _ in range(50):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            break
+        time.sleep(0.1)
 
 
 def _start(server: PostgresServer) -> None:
