@@ -9,6 +9,7 @@ import itertools
 import json
 import random
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -59,7 +60,7 @@ class Run:
     faults: Faults
 
 
-class Client:
+class Client(ABC):
     """A client of the API with a log and a random source of its own."""
 
     def __init__(self, name: str, run: Run) -> None:
@@ -84,9 +85,9 @@ class Client:
             self._operations += 1
             await asyncio.sleep(self.random.uniform(0, PAUSE))
 
+    @abstractmethod
     async def work(self, number: int) -> None:
         """One operation, the number-th."""
-        raise NotImplementedError
 
     async def attempt(
         self,
