@@ -28,7 +28,8 @@ _MAX_NUMBER = 1_100
 # What becomes 0.0 all the same is beyond a double; PostgreSQL's numeric takes no exponent below -16383.
 _NOT_ZERO = re.compile(r"-?0?\.?0*[1-9]")
 
-_MAX_PLACES = 20
+# Places that one problem document names.
+MAX_PLACES = 20
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{},]')
 
@@ -76,7 +77,7 @@ def parse(text: str) -> Any:
         raise errors.InvalidBody(places=[Place(_deep_pointer(text), _TOO_DEEP)]) from None
 
     if flaws or _too_deep(value) or (_SUSPECT_ESCAPE.search(text) and _has_bad_text(value)):
-        raise errors.InvalidBody(places=[*islice(_places(value), _MAX_PLACES)])
+        raise errors.InvalidBody(places=[*islice(_places(value), MAX_PLACES)])
     return value
 
 

@@ -29,7 +29,8 @@ MESSAGE_JSON = """(
 # No batch is larger, and no page: what comes before the last message of either is never more.
 MAX_BYTES = 4_500_000
 
-# What a message's JSON has beyond what its client sent, at most, in bytes: names, an id, a time, three large numbers.
+# What a message's JSON has beyond what its client sent, at most, in bytes: names, ids, a time and numbers; a test
+# holds it.
 ENVELOPE_BYTES = 400
 
 

@@ -42,8 +42,6 @@ MAX_PAGE_BYTES = 4_400_000
 # A body over the limit is read so that the client comes to read the 413, but not without end.
 MAX_DRAINED_BYTES = 4 * MAX_REQUEST_BYTES
 
-MAX_PLACES = 20
-
 # What pydantic says in terms of Python, by its type of error.
 DETAILS = {
     "missing": "is required",
@@ -150,7 +148,9 @@ class Request:
         repeated = [name for name, times in Counter(name for name, _ in pairs).items() if times > 1]
         if repeated:
             raise errors.InvalidParameter(
-                places=[Place(jsontext.pointer((name,)), "given more than once") for name in repeated[:MAX_PLACES]]
+                places=[
+                    Place(jsontext.pointer((name,)), "given more than once") for name in repeated[: jsontext.MAX_PLACES]
+                ]
             )
         return _validated(model, dict(pairs), errors.InvalidParameter)
 
@@ -236,7 +236,7 @@ def _validated[M: BaseModel](model: type[M], value: object, error: type[Problem]
         raise error(
             places=[
                 Place(_pointer(value, problem["loc"]), DETAILS.get(problem["type"]) or _sentence(problem["msg"]))
-                for problem in found[:MAX_PLACES]
+                for problem in found[: jsontext.MAX_PLACES]
             ]
         ) from None
 

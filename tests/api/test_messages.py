@@ -11,7 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from lib.messages import ENVELOPE_BYTES
 from lib.models import Message
+from lib.windows import MIN_MESSAGE_BYTES
 
 
 def path(context_id: str) -> str:
@@ -341,6 +343,27 @@ class TestContent:
         for message in json.loads(text)["data"]:
             assert list(message) == [field.alias for field in Message.model_fields.values()]
             Message.model_validate_json(json.dumps(message))
+
+
+class TestSize:
+    """What bounds on answers rely on: how much of a message's JSON is not its client's."""
+
+    def test_of_the_least_message_is_known(self, api: httpx.Client, context_id: str) -> None:
+        append(api, context_id, {"role": "tool", "content": "", "toolCallId": "x", "embedding": [0] * 1536})
+
+        text = api.get(path(context_id)).json()["data"][0]
+        assert len(json.dumps(text, separators=(",", ":"))) >= MIN_MESSAGE_BYTES
+
+    def test_of_what_is_added_to_a_message_is_known(
+        self, api: httpx.Client, context_id: str, database: psycopg.Connection[Any]
+    ) -> None:
+        """With the longest numbers there can be."""
+        database.execute("UPDATE contexts SET latest_version = 2^62::bigint WHERE id = %s", [context_id])
+        sent = {"messages": [{"role": "user", "content": ""}]}
+
+        stored = api.post(path(context_id), json=sent | {"messages": [user("", tokenCount=2**31 - 1)]})
+
+        assert len(stored.content) <= len(json.dumps(sent)) + ENVELOPE_BYTES
 
 
 class TestPage:
