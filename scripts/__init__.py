@@ -1,1 +1,13 @@
-"""Commands, one file each: `python -m scripts.NAME`. None of them is deployed."""
+"""Commands, one file or folder each: `python -m scripts.NAME`. None of them is deployed.
+
+dev      serve the API on this machine
+migrate  apply migrations/ to a database
+load     load transcripts over HTTP
+openapi  write public/openapi.json
+bundle   build what Vercel deploys, check it and run it
+bench    measure the API against floors
+chaos    break everything around the service while it is used
+stack    no command: what the others run on
+
+Arrows: bench and chaos -> the other commands -> stack -> migrate, lib, api. Neither bench nor chaos knows the other.
+"""

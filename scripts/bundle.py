@@ -19,9 +19,12 @@ from pathlib import Path
 
 import httpx
 
-from scripts import migrate, postgres
-from scripts.pgbouncer import PgBouncerError, pgbouncer
-from scripts.vercel import Built, Bundle, Deployment, StartError, interpreter
+from scripts import migrate
+from scripts.stack import postgres
+from scripts.stack.pgbouncer import PgBouncerError, pgbouncer
+from scripts.stack.vercel.built import Built, Bundle
+from scripts.stack.vercel.deployment import Deployment
+from scripts.stack.vercel.functions import StartError, interpreter
 
 ROOT = Path(__file__).parent.parent
 WORK = ROOT / ".bundle"

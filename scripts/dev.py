@@ -16,8 +16,8 @@ from dotenv import load_dotenv
 from lib.config import settings
 from lib.errors import NotConfigured
 from scripts import migrate
-from scripts.postgres import PostgresError, embedded
-from scripts.router import ROOT, Router
+from scripts.stack.postgres import PostgresError, embedded
+from scripts.stack.router import ROOT, Router
 
 DATA = ROOT / ".postgres"
 DEFAULT_PORT = "3000"

@@ -25,7 +25,7 @@ from lib.errors import (
     VersionConflict,
 )
 from lib.windows import Window
-from scripts.router import ROOT
+from scripts.stack.router import ROOT
 
 PATH = ROOT / "public" / "openapi.json"
 

@@ -20,10 +20,11 @@ import uvicorn
 
 from lib import config, db
 from lib.config import Variable
-from scripts import migrate, postgres
+from scripts import migrate
 from scripts.dev import listening_socket
-from scripts.pgbouncer import PgBouncerError, pgbouncer, program
-from scripts.router import Router
+from scripts.stack import postgres
+from scripts.stack.pgbouncer import PgBouncerError, pgbouncer, program
+from scripts.stack.router import Router
 
 # What needs a program that pip cannot install. It is left out where that is missing, and said so; CI has it all.
 collect_ignore = []

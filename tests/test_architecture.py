@@ -21,6 +21,15 @@ ARROWS = {
     "web": {"config", "db", "errors", "jsontext", "models"},
 }
 
+# The rooms of scripts/, and what each may import of the others; a command is any file beside them.
+ROOMS = {
+    "migrate": set(),
+    "stack": {"migrate"},
+    "commands": {"migrate", "stack"},
+    "bench": {"migrate", "stack", "commands"},
+    "chaos": {"migrate", "stack", "commands"},
+}
+
 # Modules that decide: pure, without I/O of their own.
 PURE = {"errors", "jsontext", "models"}
 
@@ -70,3 +79,42 @@ def test_the_map_names_every_module() -> None:
 
 def test_migrations_need_nothing_but_psycopg() -> None:
     assert imports(ROOT / "scripts" / "migrate.py") - sys.stdlib_module_names == {"psycopg"}
+
+
+def room(module: str) -> str:
+    """The room of `scripts.…`."""
+    name = module.split(".")[1]
+    return name if name in ROOMS else "commands"
+
+
+def rooms_imported(path: Path) -> set[str]:
+    """The rooms of scripts/ that a file imports from, at any depth."""
+    modules = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            modules |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}: a relative import"
+            modules |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return {room(module) for module in modules if module.startswith("scripts.")}
+
+
+def test_rooms_of_scripts_import_only_what_lies_below_them() -> None:
+    for path in (ROOT / "scripts").rglob("*.py"):
+        own = room(".".join(path.relative_to(ROOT).with_suffix("").parts))
+        assert rooms_imported(path) <= ROOMS[own] | {own}, path
+
+
+def test_nothing_that_is_deployed_imports_scripts() -> None:
+    for folder in ("lib", "api"):
+        for path in (ROOT / folder).rglob("*.py"):
+            assert not rooms_imported(path), path
+
+
+def test_each_room_of_scripts_has_a_map_that_names_every_module() -> None:
+    for file in (ROOT / "scripts").rglob("__init__.py"):
+        text = file.read_text()
+        modules = {path.stem for path in file.parent.glob("*.py")} - {"__init__"}
+        modules |= {path.parent.name for path in file.parent.glob("*/__init__.py")}
+        for module in modules:
+            assert f"\n{module} " in text, f"{file}: {module}"

@@ -13,7 +13,7 @@ import pytest
 
 from lib import db
 from lib.web import App, Request, Response, endpoint
-from scripts.router import API, Router, load
+from scripts.stack.router import API, Router, load
 
 Run = Callable[[Awaitable[Any]], Any]
 

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from lib import db, errors
-from scripts.pgbouncer import PgBouncer, pgbouncer
+from scripts.stack.pgbouncer import PgBouncer, pgbouncer
 
 ROOT = Path(__file__).parents[2]
 PROCESSES = 4

@@ -18,8 +18,9 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from scripts import migrate, postgres
+from scripts import migrate
 from scripts.migrate import MigrationError
+from scripts.stack import postgres
 
 ROOT = Path(__file__).parent.parent.parent
 NUMBERS = count(1)

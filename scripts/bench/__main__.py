@@ -15,14 +15,16 @@ from uuid import UUID
 
 from psycopg import AsyncConnection
 
-from scripts import bench_bundle, bench_http, bench_imports, bench_sql, migrate, postgres
-from scripts.bench_report import Report
+from scripts import migrate
+from scripts.bench import bundle, http, imports, sql
+from scripts.bench.report import Report
+from scripts.stack import postgres
 
 
 async def _in_process(report: Report, url: str, *, million: bool) -> UUID:
     async with await AsyncConnection.connect(url, autocommit=True) as conn:
         print(f"Python {platform.python_version()}, {os.cpu_count()} cores, PostgreSQL {await _describe(conn)}")
-        return await bench_sql.measure(report, conn, million=million)
+        return await sql.measure(report, conn, million=million)
 
 
 SETTINGS = """
@@ -48,9 +50,9 @@ def main(arguments: list[str] | None = None) -> int:
     with postgres.temporary() as url:
         list(migrate.up(url))
         context_id = asyncio.run(_in_process(report, url, million=chosen.million))
-        bench_http.measure(report, url, context_id)
-        bench_imports.measure(report)
-        bench_bundle.measure(report, url)
+        http.measure(report, url, context_id)
+        imports.measure(report)
+        bundle.measure(report, url)
     report.summary()
     print(f"Took {time.perf_counter() - started:.0f} s.")
     return 0

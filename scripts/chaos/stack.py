@@ -17,10 +17,12 @@ from uuid import uuid4
 import httpx
 import psutil
 
-from scripts import migrate, postgres
+from scripts import migrate
 from scripts.dev import listening_socket
-from scripts.router import ROOT
-from scripts.vercel import Bundle, Deployment
+from scripts.stack import postgres
+from scripts.stack.router import ROOT
+from scripts.stack.vercel.built import Bundle
+from scripts.stack.vercel.deployment import Deployment
 
 API_KEY = uuid4().hex
 
@@ -120,7 +122,7 @@ class DevServer:
         options = ["--fd", str(descriptor), "--lifespan", "on", "--log-level", "warning", "--no-access-log"]
         with self.log.open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "uvicorn", "--factory", "scripts.router:Router", *options],
+                [sys.executable, "-m", "uvicorn", "--factory", "scripts.stack.router:Router", *options],
                 cwd=ROOT,
                 env={**os.environ, **self._environment},
                 pass_fds=[descriptor],

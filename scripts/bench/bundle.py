@@ -1,4 +1,4 @@
-"""The bench's section on the bundle as Vercel's own runtime runs it; `python -m scripts.bench_bundle` runs it alone.
+"""The bench's section on the bundle as Vercel's own runtime runs it; `python -m scripts.bench.bundle` runs it alone.
 
 Cold starts, rates beside a no-op function, and memory; each also with uvloop and httptools ("fast"). The no-op and
 these two packages are in the copies that are measured and nowhere else. What is compared alternates.
@@ -16,11 +16,14 @@ from statistics import median, quantiles
 
 import httpx
 
-from scripts import migrate, postgres
-from scripts.bench_http import Client, client
-from scripts.bench_report import Report
+from scripts import migrate
+from scripts.bench.http import Client, client
+from scripts.bench.report import Report
 from scripts.bundle import API_KEY, CONTEXTS, BundleError, build, environment
-from scripts.vercel import Bundle, Deployment, Instance
+from scripts.stack import postgres
+from scripts.stack.vercel.built import Bundle
+from scripts.stack.vercel.deployment import Deployment
+from scripts.stack.vercel.functions import Instance
 
 STARTS = 9
 # Milliseconds from spawn to the first answer, median, without and with tokens to count.

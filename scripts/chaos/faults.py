@@ -10,10 +10,10 @@ from enum import StrEnum
 
 import psycopg
 
-from scripts.chaos_log import Fault, Faults
-from scripts.chaos_proxy import PACKETS_CAN_VANISH, Proxy
-from scripts.chaos_stack import Functions, Postgres
-from scripts.pgbouncer import PgBouncer
+from scripts.chaos.log import Fault, Faults
+from scripts.chaos.proxy import PACKETS_CAN_VANISH, Proxy
+from scripts.chaos.stack import Functions, Postgres
+from scripts.stack.pgbouncer import PgBouncer
 
 # Faults per second, at most: bounds the schedule.
 MAX_RATE = 2

@@ -12,10 +12,10 @@ import httpx
 import psutil
 
 from lib.db import IDLE_GAP
-from scripts.chaos_log import Check
-from scripts.chaos_proxy import PACKETS_CAN_VANISH, Proxy
-from scripts.chaos_stack import API_KEY, CONTEXT, CONTEXTS, MESSAGES, WINDOW, Functions, Process
-from scripts.pgbouncer import PgBouncer
+from scripts.chaos.log import Check
+from scripts.chaos.proxy import PACKETS_CAN_VANISH, Proxy
+from scripts.chaos.stack import API_KEY, CONTEXT, CONTEXTS, MESSAGES, WINDOW, Functions, Process
+from scripts.stack.pgbouncer import PgBouncer
 
 # Processes that there must be of the dev server, so that each call below has one of its own.
 INSTANCES = 4

@@ -8,8 +8,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 from statistics import median
 
-from scripts.bench_report import Report
-from scripts.router import ROOT, endpoints
+from scripts.bench.report import Report
+from scripts.stack.router import ROOT, endpoints
 
 RUNS = 9
 SLOWEST = 5

@@ -12,7 +12,7 @@ import uvicorn
 
 from lib import db
 from lib.web import Receive, Request, Response, Scope, Send, endpoint
-from scripts.router import Router
+from scripts.stack.router import Router
 
 
 async def noop(_: Request) -> Response:

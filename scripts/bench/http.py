@@ -18,11 +18,11 @@ from uuid import UUID
 
 import httpx
 
-from scripts.bench_client import Round
-from scripts.bench_report import Report
-from scripts.bench_sql import BUDGET, LARGE, TEXT, TOKENS, WINDOW
+from scripts.bench.client import Round
+from scripts.bench.report import Report
+from scripts.bench.sql import BUDGET, LARGE, TEXT, TOKENS, WINDOW
 from scripts.dev import listening_socket
-from scripts.router import ROOT
+from scripts.stack.router import ROOT
 
 CONNECTIONS = (1, 8, 32)
 ROUNDS = 7
@@ -42,7 +42,7 @@ def server(database_url: str) -> Iterator[int]:
     # Its log goes where a shell would send it: written for every request, read by nobody.
     with listening_socket(0) as sock, tempfile.TemporaryFile() as log:
         descriptor = sock.fileno()
-        command = [sys.executable, "-m", "scripts.bench_server", str(descriptor)]
+        command = [sys.executable, "-m", "scripts.bench.server", str(descriptor)]
         process = subprocess.Popen(command, cwd=ROOT, env=environment, pass_fds=[descriptor], stdout=log)
         try:
             yield sock.getsockname()[1]
@@ -73,7 +73,7 @@ class Client:
 @contextmanager
 def client(port: int) -> Iterator[Client]:
     """A load generator in a process of its own."""
-    command = [sys.executable, "-m", "scripts.bench_client"]
+    command = [sys.executable, "-m", "scripts.bench.client"]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield Client(port, process)

@@ -17,20 +17,28 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, AsyncExitStack, ExitStack
 
 from scripts import bundle
-from scripts.chaos_checks import Stored, check_api, check_stored, quiet, settle
-from scripts.chaos_clients import READERS, SHARED_CONTEXTS, WRITERS, Client, Reader, Run, Writer
-from scripts.chaos_faults import Breaker, possible, schedule
-from scripts.chaos_figures import INSTANCES, Figures
-from scripts.chaos_log import Check, Faults, Log
-from scripts.chaos_proxy import Proxy
-from scripts.chaos_stack import API_KEY, Functions, Postgres, deployed, dev_servers
+from scripts.chaos.checks import Stored, check_api, check_stored, quiet, settle
+from scripts.chaos.clients import Client, Run
+from scripts.chaos.faults import Breaker, possible, schedule
+from scripts.chaos.figures import INSTANCES, Figures
+from scripts.chaos.log import Check, Faults, Log
+from scripts.chaos.proxy import Proxy
+from scripts.chaos.readers import Reader
+from scripts.chaos.stack import API_KEY, Functions, Postgres, deployed, dev_servers
+from scripts.chaos.writers import Writer
 from scripts.migrate import MigrationError
-from scripts.pgbouncer import PgBouncerError, pgbouncer
-from scripts.postgres import PostgresError
-from scripts.vercel import StartError
+from scripts.stack.pgbouncer import PgBouncerError, pgbouncer
+from scripts.stack.postgres import PostgresError
+from scripts.stack.vercel.functions import StartError
 
 SECONDS = 120.0
 SHORT_SECONDS = 15.0
+
+WRITERS = 8
+READERS = 4
+
+# Contexts that all writers append to; each has others of its own.
+SHARED_CONTEXTS = 2
 
 # Acknowledged appends that are replayed at the end, at most.
 REPLAYS = 1000

@@ -11,8 +11,10 @@ import psycopg
 from psycopg import IsolationLevel
 from psycopg.rows import dict_row
 
-from scripts.chaos_clients import CREATED, OK, Reader, Writer
-from scripts.chaos_log import Batch, Check, Log, Message, is_as_sent, payload_id
+from scripts.chaos.clients import CREATED, OK
+from scripts.chaos.log import Batch, Check, Log, Message, is_as_sent, payload_id
+from scripts.chaos.readers import Reader
+from scripts.chaos.writers import Writer
 
 # Seconds until requests that were given up must have ended: longer than the service gives them.
 QUIET_TIMEOUT = 30.0

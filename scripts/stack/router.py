@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lib.web import App, Receive, Scope, Send
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 API = ROOT / "api"
 PUBLIC = ROOT / "public"
 

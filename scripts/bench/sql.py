@@ -15,7 +15,7 @@ from psycopg import AsyncConnection
 from psycopg.types.string import TextLoader
 
 from lib import messages, web, windows
-from scripts.bench_report import Report
+from scripts.bench.report import Report
 
 # Every message has this many tokens, so that 8,000 tokens are 133 messages.
 TOKENS = 60

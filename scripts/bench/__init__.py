@@ -1,0 +1,11 @@
+"""`make bench`: the API measured against floors.
+
+__main__  the command
+sql       statements beside the least that PostgreSQL can do
+http      the dev server's requests per second beside a no-op's, and its memory
+imports   what a cold start pays to import each endpoint file
+bundle    cold starts and rates on Vercel's own runtime
+server    the dev server with endpoints to measure against
+client    the load generator
+report    tables of figures, goals and whether they were met
+"""
