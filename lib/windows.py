@@ -13,7 +13,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import args_row
 
 from lib import errors
-from lib.messages import MESSAGE_JSON, check_at
+from lib.messages import MESSAGE_BYTES, MESSAGE_JSON, check_at
 
 # Bytes of JSON above which a window takes no further unit: Vercel carries answers of 4.5 MB.
 MAX_BYTES = 4_400_000
@@ -136,9 +136,10 @@ def _callers(candidates: Sequence[Candidate]) -> list[int | None]:
     return callers
 
 
-# The running sum turns the budget into a range of messages_cumulative_tokens_idx. Both ends of the range matter: with
-# one alone the planner expects a third of the history and may scan it. The message across the budget comes too, so
-# that there is always one. The sum of bytes stops images, which have no tokens, from being read by the gigabyte.
+# The running sum turns the budget into a range of messages_window_idx. Both ends of the range matter: with one alone
+# the planner expects a third of the history and may scan it. The upper one has the version too, because messages
+# without tokens share their running sum. The message across the budget comes too, so that there is always one. The sum
+# of bytes stops images, which have no tokens, from being read by the gigabyte.
 CANDIDATES = f"""
 SELECT coalesce(candidate.version, 0), candidate.token_count, candidate.call_ids, candidate.tool_call_id,
     candidate.json, context.latest_version, context.total_tokens
@@ -147,11 +148,12 @@ LEFT JOIN LATERAL (
     SELECT message.version, message.token_count, message.call_ids, message.tool_call_id, {MESSAGE_JSON} AS json
     FROM (
         SELECT newest.*,
-            sum(json_bytes) OVER (ORDER BY cumulative_tokens DESC, version DESC ROWS UNBOUNDED PRECEDING)
-                - json_bytes AS bytes_newer
+            sum({MESSAGE_BYTES}) OVER (ORDER BY cumulative_tokens DESC, version DESC ROWS UNBOUNDED PRECEDING)
+                - ({MESSAGE_BYTES}) AS bytes_newer
         FROM messages AS newest
-        WHERE context_id = context.id AND deleted_at IS NULL AND version <= context.version
+        WHERE context_id = context.id
             AND cumulative_tokens BETWEEN context.total_tokens - %(budget)s AND context.total_tokens
+            AND (cumulative_tokens, version) <= (context.total_tokens, context.version)
         ORDER BY cumulative_tokens DESC, version DESC
         LIMIT {MAX_MESSAGES}
     ) AS message
@@ -210,12 +212,12 @@ async def read(conn: AsyncConnection[Any], context_id: UUID, *, budget: int, at:
 BACK_TO_CALLS = f"""
 SELECT message.version, message.token_count, message.call_ids, message.tool_call_id, {MESSAGE_JSON} AS json
 FROM messages AS message
-WHERE message.context_id = %(context_id)s AND message.deleted_at IS NULL AND message.version < %(before)s
+WHERE message.context_id = %(context_id)s AND message.version < %(before)s
     AND message.version >= (
         SELECT min(newest) FROM (
             SELECT max(caller.version) AS newest
             FROM messages AS caller, unnest(caller.call_ids) AS call_id
-            WHERE caller.context_id = %(context_id)s AND caller.deleted_at IS NULL
+            WHERE caller.context_id = %(context_id)s
                 AND caller.version BETWEEN %(before)s - {MAX_REACH} AND %(before)s - 1
                 AND call_id = ANY (%(call_ids)s)
             GROUP BY call_id
