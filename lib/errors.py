@@ -1,4 +1,4 @@
-"""Every problem the API answers with. Rendered in lib/web.py and nowhere else; never carries content.
+"""Every problem the API answers with. Rendered in lib/web/answers.py and nowhere else; never carries content.
 
 Problem
 ├── InvalidRequest 400
@@ -35,6 +35,9 @@ from typing import ClassVar
 
 RETRY_AFTER_SECONDS = 1
 
+# Places that one problem names.
+MAX_PLACES = 20
+
 # What a request may bring is half of it (models.MAX_METADATA_BYTES), but merges add up.
 METADATA_TOO_LARGE = "would be larger than 131,072 bytes"
 
@@ -64,7 +67,7 @@ class Problem(Exception):
     ) -> None:
         super().__init__(detail or self.__doc__)
         self.detail = str(self)
-        self.places = places
+        self.places = places[:MAX_PLACES]
         self.headers = dict(headers or {})
         self.members = dict(members or {})
 

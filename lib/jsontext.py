@@ -14,7 +14,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from lib import errors
-from lib.errors import Place
+from lib.errors import MAX_PLACES, Place
 
 # serde_json's default; deeper text makes Python's and PostgreSQL's parsers run out of stack, each at its own depth.
 MAX_DEPTH = 128
@@ -30,9 +30,6 @@ _SUSPECT_NUMBER = re.compile(r"[0-9][eE]|[0-9]{309}")
 
 # A zero that jsonb can store: its numeric ends at 16,383 decimals, and takes exponents for them.
 _ZERO = re.compile(r"-?0(?:\.0*)?(?:[eE][+-]?0*[0-9]{1,4})?")
-
-# Places that one problem document names.
-MAX_PLACES = 20
 
 # Characters: a client's keys can be megabytes long, and stand in pointers.
 MAX_POINTER = 1_000

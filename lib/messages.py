@@ -13,7 +13,6 @@ from psycopg.rows import args_row, class_row
 
 from lib import errors
 from lib.errors import Place
-from lib.jsontext import MAX_PLACES
 from lib.models import MAX_AHEAD, Idempotency
 
 # A message as this API answers with it. models.Message says the same in Python; a test holds the two together.
@@ -189,7 +188,7 @@ def _times(given: Sequence[datetime | None]) -> list[datetime] | None:
             places.append(_before(index))
         times.append(max(previous, time or now))
     if places:
-        raise errors.InvalidBody(places=places[:MAX_PLACES])
+        raise errors.InvalidBody(places=places)
     return times
 
 

@@ -80,8 +80,8 @@ class Sent(Model):
     @classmethod
     def _few_members(cls, value: Any) -> Any:
         # An error for each unknown member takes a kilobyte, and there may be half a million of them.
-        if isinstance(value, dict) and len(value) > len(cls.model_fields) + jsontext.MAX_PLACES:
-            raise PydanticCustomError("too_many", "has more than {most} unknown members", {"most": jsontext.MAX_PLACES})
+        if isinstance(value, dict) and len(value) > len(cls.model_fields) + errors.MAX_PLACES:
+            raise PydanticCustomError("too_many", "has more than {most} unknown members", {"most": errors.MAX_PLACES})
         return value
 
 

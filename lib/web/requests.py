@@ -121,9 +121,7 @@ class Request:
         repeated = [name for name, times in Counter(name for name, _ in pairs).items() if times > 1]
         if repeated:
             raise errors.InvalidParameter(
-                places=[
-                    Place(jsontext.pointer((name,)), "given more than once") for name in repeated[: jsontext.MAX_PLACES]
-                ]
+                places=[Place(jsontext.pointer((name,)), "given more than once") for name in repeated]
             )
         return _validated(model, dict(pairs), errors.InvalidParameter)
 
@@ -218,7 +216,7 @@ def _validated[M: BaseModel](model: type[M], value: object, error: type[Problem]
         raise error(
             places=[
                 Place(_pointer(value, problem["loc"]), DETAILS.get(problem["type"]) or _sentence(problem["msg"]))
-                for problem in found[: jsontext.MAX_PLACES]
+                for problem in found[: errors.MAX_PLACES]
             ]
         ) from None
 

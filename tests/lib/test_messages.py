@@ -114,7 +114,7 @@ class TestAppend:
                 return context, await contexts.read(conn, context.id)
 
         before, after = run(rolled_back())
-        assert after == before
+        assert after.json == before.json
 
     def test_updates_the_contexts_row_in_place(
         self, connect: Connect, run: Run, database: psycopg.Connection[Any]
