@@ -69,4 +69,6 @@ def test_the_map_names_every_module() -> None:
 
 
 def test_migrations_need_nothing_but_psycopg() -> None:
-    assert imports(ROOT / "scripts" / "migrate.py") - sys.stdlib_module_names == {"psycopg"}
+    assert imports(ROOT / "scripts" / "migrate.py") - sys.stdlib_module_names == {"psycopg", "scripts"}
+    assert "from scripts.statements import " in (ROOT / "scripts" / "migrate.py").read_text()
+    assert imports(ROOT / "scripts" / "statements.py") <= sys.stdlib_module_names
