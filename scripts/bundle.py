@@ -19,7 +19,7 @@ from pathlib import Path
 
 import httpx
 
-from scripts import migrate
+from scripts import migrate, smoke
 from scripts.stack import postgres
 from scripts.stack.pgbouncer import PgBouncerError, pgbouncer
 from scripts.stack.vercel.built import Built, Bundle
@@ -341,9 +341,11 @@ def main(arguments: list[str] | None = None) -> int:
             list(migrate.up(url))
             with Deployment(bundle, environment(named_as_neons(pooler.url))) as deployment:
                 try_out(deployment)
+                print("\n  smoke")
+                smoke.run(smoke.target(deployment.url, API_KEY))
                 if chosen.test:
                     run_tests(deployment, url)
-    except (BundleError, StartError, PgBouncerError, migrate.MigrationError) as error:
+    except (BundleError, StartError, PgBouncerError, migrate.MigrationError, smoke.SmokeError) as error:
         print(f"bundle: {error}", file=sys.stderr)
         return 1
     return 0
