@@ -256,6 +256,11 @@ class TestDelete:
             assert answer.json()["code"] == "context_not_found"
         assert everything(api, metadata=f'{{"mark": "{context["metadata"]["mark"]}"}}') == []
 
+    def test_is_a_change_at_the_same_moment(self, api: httpx.Client) -> None:
+        for _ in range(50):
+            deleted = api.delete(f"{PATH}/{create(api)['id']}").json()["data"]
+            assert deleted["deletedAt"] == deleted["updatedAt"] > deleted["createdAt"]
+
     def test_deletes_no_message(self, api: httpx.Client, context_id: str, database: psycopg.Connection[Any]) -> None:
         api.post(f"{PATH}/{context_id}/messages", json={"messages": [{"role": "user", "content": "x"}]})
 
@@ -324,6 +329,41 @@ class TestList:
             assert answer.status_code == 400
             assert answer.json()["code"] == "invalid_parameter"
             assert answer.json()["errors"][0]["pointer"] == pointer
+
+    def test_filters_by_what_no_index_knows_a_thousand_contexts_a_page(
+        self, api: httpx.Client, database: psycopg.Connection[Any]
+    ) -> None:
+        owner = str(uuid4())
+        database.execute(
+            """
+            INSERT INTO contexts (metadata, created_at)
+            SELECT jsonb_build_object('owner', %s::text, 'tags', CASE n %% 500 WHEN 0 THEN '[]'::jsonb ELSE 'null' END),
+                '2020-01-01'::timestamptz + n * interval '1 second'
+            FROM generate_series(1, 2500) AS n
+            """,
+            [owner],
+        )
+        try:
+            for order in ("asc", "desc"):
+                found = [
+                    context
+                    for context in everything(api, metadata='{"tags": [], "x": {}}', order=order, limit=3)
+                    if context["metadata"].get("owner") == owner
+                ]
+                assert found == []
+                found = everything(api, metadata='{"tags": []}', order=order, limit=3)
+                assert [context["metadata"].get("owner") for context in found].count(owner) == 5
+                times = [context["createdAt"] for context in found]
+                assert times == sorted(times, reverse=order == "desc")
+            first = api.get(PATH, params={"metadata": '{"no": {}}', "order": "asc"}).json()
+            assert (first["data"], first["hasMore"]) == ([], True)
+        finally:
+            database.execute("DELETE FROM contexts WHERE metadata ->> 'owner' = %s", [owner])
+
+    def test_without_a_value_to_filter_by_shows_all(self, api: httpx.Client) -> None:
+        create(api)
+
+        assert api.get(PATH, params={"metadata": "{}"}).content == api.get(PATH).content
 
     def test_ends_a_page_before_the_platforms_limit(self, api: httpx.Client) -> None:
         mark = str(uuid4())

@@ -145,7 +145,13 @@ class TestBodies:
         assert_problem(api.post(path, content=b"{}", headers=headers), 415, "unsupported_media_type")
 
     @pytest.mark.parametrize(
-        "kind", ["application/json", "Application/JSON; charset=utf-8", 'application/json;charset="UTF-8"']
+        "kind",
+        [
+            "application/json",
+            "Application/JSON; charset=utf-8",
+            'application/json;charset="UTF-8"',
+            "application/json; ;",
+        ],
     )
     def test_of_json_in_any_spelling_are_taken(self, api: httpx.Client, kind: str) -> None:
         assert api.post(CONTEXTS, content=b"{}", headers={"content-type": kind}).status_code == 201
@@ -274,3 +280,73 @@ class TestConnections:
             )
 
         assert api.get(f"{CONTEXTS}/{context_id}").json()["data"]["latestVersion"] == 0
+
+
+class TestLimits:
+    """The edge of each: the largest that is taken, and the smallest that is not."""
+
+    @pytest.mark.parametrize(
+        ("pointer", "most"),
+        [
+            ("/messages/0/model", 255),
+            ("/messages/0/toolName", 255),
+            ("/messages/0/toolCallId", 4096),
+            ("/messages/0/toolCalls/0/id", 4096),
+            ("/messages/0/toolCalls/0/function/name", 255),
+        ],
+    )
+    def test_of_a_text(self, api: httpx.Client, context_id: str, pointer: str, most: int) -> None:
+        def send(text: str) -> httpx.Response:
+            call = {"id": "c", "type": "function", "function": {"name": "n", "arguments": "{}"}}
+            message: dict[str, Any] = {"role": "assistant", "content": "x", "toolCalls": [call]}
+            if pointer.endswith("toolCallId"):
+                message = {"role": "tool", "content": "x"}
+            *parents, member = pointer.split("/")[3:]
+            target: Any = message
+            for step in parents:
+                target = target[int(step) if step.isdigit() else step]
+            target[member] = text
+            return api.post(f"{CONTEXTS}/{context_id}/messages", json={"messages": [message]})
+
+        assert send("é" * most).status_code == 201
+        refused = assert_problem(send("é" * (most + 1)), 400, "invalid_body")
+        assert [place["pointer"] for place in refused["errors"]] == [pointer]
+
+    def test_of_unknown_members(self, api: httpx.Client) -> None:
+        def send(unknown: int) -> list[dict[str, str]]:
+            body = {f"x{number}": 0 for number in range(unknown)}
+            errors: list[dict[str, str]] = assert_problem(api.post(CONTEXTS, json=body), 400, "invalid_body")["errors"]
+            return errors
+
+        assert len(send(20)) == 20
+        assert send(30) == [{"pointer": "", "detail": "has more than 20 unknown members"}]
+
+    def test_of_a_cursor(self, api: httpx.Client) -> None:
+        refused = assert_problem(api.get(CONTEXTS, params={"cursor": "x" * 256}), 400, "invalid_parameter")
+
+        assert refused["errors"][0]["pointer"] == "/cursor"
+
+    @pytest.mark.parametrize("text", ["\\ud800", "\\udc00", "\\uDC00", "\\u0000"])
+    @pytest.mark.parametrize(
+        "body",
+        [
+            '{"messages":[{"role":"user","content":"%s"}]}',
+            '{"messages":[{"role":"user","content":[{"type":"text","text":"%s"}]}]}',
+            '{"messages":[{"role":"user","content":"x","metadata":{"%s":1}}]}',
+            '{"messages":[{"role":"user","content":"x","model":"%s"}]}',
+            """{"messages":[{"role":"assistant",
+                "toolCalls":[{"id":"1","type":"function","function":{"name":"n","arguments":"%s"}}]}]}""",
+        ],
+    )
+    def test_of_what_is_text_at_all(self, api: httpx.Client, context_id: str, text: str, body: str) -> None:
+        refused = api.post(f"{CONTEXTS}/{context_id}/messages", content=body.replace("%s", text), headers=JSON)
+
+        assert_problem(refused, 400, "invalid_body")
+        assert_problem(api.get(CONTEXTS, params={"metadata": f'{{"a":"{text}"}}'}), 400, "invalid_parameter")
+
+    @pytest.mark.parametrize("number", ["0e-16384", "0e99999999999", "1e400", "1e-400"])
+    def test_of_numbers_in_metadata(self, api: httpx.Client, number: str) -> None:
+        body = f'{{"metadata":{{"n":{number}}}}}'
+
+        assert_problem(api.post(CONTEXTS, content=body, headers=JSON), 400, "invalid_body")
+        assert_problem(api.get(CONTEXTS, params={"metadata": f'{{"n":{number}}}'}), 400, "invalid_parameter")

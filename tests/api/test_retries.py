@@ -142,6 +142,26 @@ class TestIdempotentCreate:
         assert {answer.status_code for answer in answers} == {201}
         assert len({answer.content for answer in answers}) == 1
 
+    def test_tells_payloads_apart_by_the_digits_that_are_stored(self, api: httpx.Client) -> None:
+        headers = {"idempotency-key": str(uuid4()), "content-type": "application/json"}
+        first = api.post(CONTEXTS, content='{"metadata":{"n":0.1}}', headers=headers)
+
+        refused = api.post(CONTEXTS, content='{"metadata":{"n":0.10000000000000000001}}', headers=headers)
+
+        assert (first.status_code, refused.status_code) == (201, 422)
+
+    def test_of_the_release_before_is_answered_from_the_body(
+        self, api: httpx.Client, database: psycopg.Connection[Any]
+    ) -> None:
+        """It kept no answers."""
+        key, new = str(uuid4()), {"name": "once", "externalId": f"e {uuid4()}", "metadata": {"a": 1}}
+        first = post(api, CONTEXTS, new, idempotency_key=key)
+        database.execute("UPDATE context_keys SET answer = NULL WHERE key = %s", [key])
+
+        again = post(api, CONTEXTS, new, idempotency_key=key)
+
+        assert (again.status_code, again.content) == (201, first.content)
+
     def test_with_another_payload_is_refused(self, api: httpx.Client) -> None:
         key = str(uuid4())
         post(api, CONTEXTS, {"name": "a"}, idempotency_key=key)
@@ -197,7 +217,24 @@ class TestIfMatch:
 
     @pytest.mark.parametrize(
         ("header", "status"),
-        [("*", 201), ('"7", "0"', 201), ('W/"0"', 412), ('W/"7", "0"', 201), ('"x"', 412), ("0", 412), ("", 412)],
+        [
+            ("*", 201),
+            ('"0"', 201),
+            ('"7", "0"', 201),
+            ('"7" ,"0",', 201),
+            ('"0.1795203659988022"', 201),
+            ('W/"0"', 412),
+            ('W/"7", "0"', 201),
+            ('"x"', 412),
+            ("0", 412),
+            ("", 412),
+            ('"00"', 412),
+            ('x"0"y', 412),
+            ('"7" "0"', 412),
+            ('"7";"0"', 412),
+            ('"0', 412),
+            ('"0.x"', 412),
+        ],
     )
     def test_is_read_as_rfc_9110_says(self, api: httpx.Client, context_id: str, header: str, status: int) -> None:
         assert post(api, path(context_id), body("a"), if_match=header).status_code == status

@@ -51,6 +51,13 @@ class TestParse:
 
     def test_takes_pairs_of_surrogates(self) -> None:
         assert jsontext.parse('"\\ud83d\\ude00"') == "😀"
+        assert jsontext.parse('"\\uD83D\\uDE00\\\\ud800"') == "😀\\ud800"
+
+    @pytest.mark.parametrize("half", ["\\ud800", "\\uD800", "\\udc00", "\\uDC00", "\\uDFff", "\\ud83d\\ud83d\\ude00"])
+    def test_refuses_half_a_pair_of_surrogates_in_either_case(self, half: str) -> None:
+        for text in (f'["{half}"]', f'["x{half}\\n"]', f'["\\\\{half}"]'):
+            assert refused(text)[0].pointer == "/0"
+        assert refused(f'{{"a": {{"{half}": 1}}}}')[0].pointer == "/a"
 
     @pytest.mark.parametrize("depth", [129, 500, 5_000, 200_000])
     def test_refuses_the_129th_level(self, depth: int) -> None:
@@ -66,11 +73,59 @@ class TestParse:
 
     @pytest.mark.parametrize(
         "number",
-        ["1e309", "-1e309", "9" * 310, "-" + "9" * 310, "9" * 100_000, "1e-400", "-0.01E-20000", "0." + "1" * 2000],
+        [
+            "1e309",
+            "-1e309",
+            "9" * 310,
+            "-" + "9" * 310,
+            "9" * 100_000,
+            "1e-400",
+            "-0.01E-20000",
+            "0." + "1" * 2000,
+            "0e-16384",
+            "0e99999999999",
+            "-0.0E+10000",
+        ],
     )
     def test_refuses_a_number_beyond_a_double(self, number: str) -> None:
         assert refused(f'{{"n": [{number}]}}')[0].pointer == "/n/0"
 
-    @pytest.mark.parametrize("number", ["1e308", "5e-324", "0e-400", "0.000", "9" * 308, "1" + "0" * 308, "-0", "0.1"])
+    @pytest.mark.parametrize(
+        "number",
+        ["1e308", "5e-324", "0e-400", "0e9999", "0.0e-00009999", "0.000", "9" * 308, "1" + "0" * 308, "-0", "0.1"],
+    )
     def test_takes_any_number_within_a_double(self, number: str) -> None:
         assert float(jsontext.parse(number)) == float(number)
+
+    def test_names_a_place_behind_many_others(self) -> None:
+        text = "[" * 100 + "0," * 100_000 + '"\\u0000"' + "]" * 100
+
+        assert [place.pointer for place in refused(text)] == ["/0" * 99 + "/100000"]
+
+    def test_counts_objects_and_arrays_but_not_those_in_texts(self) -> None:
+        most = jsontext.MAX_CONTAINERS
+        text = json.dumps('{"[' * most + '\\"[' * most)
+
+        assert len(jsontext.parse("[" + ",".join(["{}"] * (most - 1)) + "]")) == most - 1
+        with pytest.raises(errors.InvalidBody, match="more than 200,000 objects and arrays"):
+            jsontext.parse("[" + ",".join(["{}"] * most) + "]")
+        assert jsontext.parse(f"[{text}]") == [json.loads(text)]
+
+
+class TestFingerprint:
+    def test_is_the_same_however_the_text_is_written(self) -> None:
+        assert jsontext.fingerprint('{"a": [1, "é"], "b": 2.5}') == jsontext.fingerprint('{"b":2.5,"a":[1,"\\u00e9"]}')
+
+    @pytest.mark.parametrize(
+        ("one", "other"),
+        [("0.1", "0.10000000000000000001"), ("1", "1.0"), ("1.0", "1.00"), ("1e1", "10.0"), ("0", "-0"), ("1", '"1"')],
+    )
+    def test_tells_numbers_apart_by_their_digits(self, one: str, other: str) -> None:
+        assert jsontext.fingerprint(f"[{one}]") != jsontext.fingerprint(f"[{other}]")
+
+    def test_of_members_leaves_the_others_out_and_absent_ones_too(self) -> None:
+        whole = jsontext.fingerprint("[1]")
+
+        assert jsontext.fingerprint('{"a": [1], "b": 2}', ["a"]) == whole
+        assert jsontext.fingerprint('{"a": [1], "b": 2, "c": null}', ["a", "c"]) == whole
+        assert jsontext.fingerprint('{"a": [1], "b": 2}', ["a", "b"]) != whole

@@ -150,3 +150,12 @@ class TestAppend:
 
         with pytest.raises(errors.ContextNotFound):
             run(append())
+
+    def test_that_breaks_a_rule_of_the_table_is_a_fault_of_ours(self, connect: Connect, run: Run) -> None:
+        async def append() -> None:
+            async with connect() as conn:
+                context = await contexts.create(conn, body="{}")
+                await messages.append(conn, context.id, **{**batch(2), "token_counts": [3, -1]})
+
+        with pytest.raises(psycopg.errors.CheckViolation):
+            run(append())

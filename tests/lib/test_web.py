@@ -87,6 +87,15 @@ class TestKeys:
         assert request(router, "GET", "/api/health").status_code == 200
         assert request(router, "GET", "/nope").status_code == 404
 
+    def test_may_have_bytes_that_are_not_utf_8(
+        self, router: Router, configure: Callable[..., None], database_url: str
+    ) -> None:
+        configure(DATABASE_URL=database_url, API_KEYS=b"first-key,\xff\xe9".decode(errors="surrogateescape"))
+
+        for key, status in ((b"first-key", 200), (b"\xff\xe9", 200), (b"\xff", 401)):
+            headers = [(b"authorization", b"Bearer " + key)]
+            assert request(router, "GET", "/api/v1/contexts", headers=headers).status_code == status
+
     def test_are_never_logged(self, router: Router, capsys: pytest.CaptureFixture[str]) -> None:
         request(router, "GET", "/api/v1/contexts", headers={"authorization": "Bearer first-key"})
         request(router, "GET", "/api/v1/contexts", headers={"authorization": "Bearer guessed-key"})
@@ -228,6 +237,29 @@ class TestLog:
         assert line["ms"] >= line["dbMs"] > 0
         assert line | {"requestId": "r-1", "method": "GET", "status": 404, "code": "context_not_found"} == line
         assert line["route"] == "/api/v1/contexts/{id}/window"
+
+    @pytest.mark.parametrize(
+        "path", ["/api/v1/contexts%3Fmetadata=secret", "/secret/" + "x" * 60_000, "/api/v1/contexts/secret/more"]
+    )
+    def test_shows_no_path_that_a_client_made_up(
+        self, router: Router, configure: Callable[..., None], capsys: pytest.CaptureFixture[str], path: str
+    ) -> None:
+        configure(DATABASE_URL="postgresql://localhost/x")
+
+        request(router, "GET", path)
+
+        [line] = log(capsys)
+        assert (line["status"], line["route"]) == (404, None)
+        assert "secret" not in json.dumps(line)
+
+    def test_is_short_whatever_a_client_sends(
+        self, router: Router, configure: Callable[..., None], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        configure(DATABASE_URL="postgresql://localhost/x")
+
+        request(router, "M" * 70_000, "/api/v1/contexts/" + "x" * 60_000, headers={"x-request-id": "r" * 70_000})
+
+        assert len(capsys.readouterr().out) < 500
 
 
 class TestLifespan:

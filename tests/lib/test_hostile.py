@@ -1,0 +1,140 @@
+"""Bodies made to hurt: none keeps other requests waiting for long, or takes memory out of proportion."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import psycopg
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+# Milliseconds of CPU, and MB above the idle process.
+MOST_STALL = 250
+MOST_MEMORY = 150
+
+MESSAGES = "/api/v1/contexts/{id}/messages"
+
+
+def message(**members: str) -> str:
+    """An append of one user message; members are JSON text."""
+    given = {"content": '"x"', **members}
+    return '{"messages":[{"role":"user",' + ",".join(f'"{name}":{text}' for name, text in given.items()) + "}]}"
+
+
+def listed(item: str, times: int) -> str:
+    return f"[{','.join([item] * times)}]"
+
+
+def members(times: int) -> str:
+    return "{" + ",".join(f'"{number:x}":0' for number in range(times)) + "}"
+
+
+EMBEDDING = f'{{"role":"user","content":"x","embedding":{listed("0", 1536)}}}'
+
+# Each at most 4.5 MB: what it is, the status it gets, the body.
+BODIES: dict[str, tuple[int, str]] = {
+    "a flaw behind two million siblings": (400, "[" * 100 + "0," * 2_100_000 + '"\\u0000"' + "]" * 100),
+    "half a million unknown members": (400, members(440_000)),
+    "a thousand messages of unknown members": (400, '{"messages":' + listed(members(30), 1000) + "}"),
+    "a million empty lists": (400, listed("[[]]", 880_000)),
+    "as many parts as may be": (201, message(content=listed('{"type":"a"}', 199_990))),
+    "as many wrong parts as may be": (400, message(content=listed("{}", 199_990))),
+    "a thousand embeddings": (201, '{"messages":' + listed(EMBEDDING, 1000) + "}"),
+    "half a million members of metadata": (201, message(metadata=members(400_000))),
+    "a million short texts": (201, message(metadata='{"a":' + listed('"ab"', 870_000) + "}")),
+    "a million exact numbers": (201, message(metadata='{"a":' + listed("1E1", 1_090_000) + "}")),
+    "two million escapes": (201, message(content='"' + "\\n" * 2_190_000 + '"')),
+    "four million spaces": (201, message(content='"' + " " * 4_400_000 + '"')),
+    "four million letters": (201, message(content='"' + "a" * 4_400_000 + '"')),
+    "brackets in a text": (201, message(content='"' + "[{" * 2_190_000 + '"')),
+    "quotes beside brackets": (400, '["' + "[{" * 110_000 + '"' + ',""' * 1_380_000 + "]"),
+}
+
+
+@pytest.fixture
+def cost(database_url: str, context_id: str) -> Callable[..., dict[str, Any]]:
+    """What a request costs in a process of its own that has served others."""
+
+    def cost(path: str, body: str = "", method: str = "POST", **headers: str) -> dict[str, Any]:
+        given = {"method": method, "path": path, "headers": headers, "body": body}
+        run = subprocess.run(
+            [sys.executable, str(Path(__file__).with_name("hostile.py"))],
+            input=json.dumps({**given, "warm_up": MESSAGES.format(id=context_id)}),
+            env={**os.environ, "DATABASE_URL": database_url, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+        result: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
+        return result
+
+    return cost
+
+
+class TestBodies:
+    @pytest.mark.parametrize("name", BODIES)
+    def test_neither_block_nor_bloat(self, name: str, cost: Callable[..., dict[str, Any]], context_id: str) -> None:
+        status, body = BODIES[name]
+        assert len(body) <= 4_500_000
+
+        found = cost(MESSAGES.format(id=context_id), body, **{"idempotency-key": "k"})
+
+        assert found["status"] == status
+        assert found["stall"] <= MOST_STALL
+        assert found["memory"] <= MOST_MEMORY
+
+
+class TestReads:
+    """What is stored may be large: a read ends before it is more than an answer may be."""
+
+    def test_of_a_page_of_long_names_and_ids(
+        self, cost: Callable[..., dict[str, Any]], context_id: str, database: psycopg.Connection[Any]
+    ) -> None:
+        """Rows of the release before, which bounded neither."""
+        database.execute(
+            """
+            INSERT INTO messages (context_id, version, role, content, tool_call_id, tool_name, model, token_count,
+                cumulative_tokens, created_at)
+            SELECT %s, version, 'tool', '"x"', repeat('i', 3000000), repeat('n', 3000000), repeat('m', 3000000), 0, 0,
+                now()
+            FROM generate_series(1, 60) AS version
+            """,
+            [context_id],
+        )
+        database.execute("UPDATE contexts SET latest_version = 60 WHERE id = %s", [context_id])
+
+        for path in (f"{MESSAGES}?limit=60", f"{MESSAGES}?limit=60&order=desc"):
+            assert_small(cost(path.format(id=context_id), method="GET"))
+
+    def test_of_a_list_of_contexts_with_much_metadata(
+        self, cost: Callable[..., dict[str, Any]], context_id: str, database: psycopg.Connection[Any]
+    ) -> None:
+        owner = f"owner of {context_id}"
+        database.execute(
+            """
+            INSERT INTO contexts (metadata)
+            SELECT jsonb_build_object('owner', %s::text, 'tags', '[]'::jsonb, 'n', repeat('x', 130000))
+            FROM generate_series(1, 1000)
+            """,
+            [owner],
+        )
+        query = quote(json.dumps({"owner": owner}))
+        looked = quote(json.dumps({"tags": []}))
+
+        try:
+            for path in ("?limit=1000", f"?limit=1000&metadata={query}", f"?limit=1000&metadata={looked}"):
+                assert_small(cost(f"/api/v1/contexts{path}", method="GET"))
+        finally:
+            database.execute("DELETE FROM contexts WHERE metadata ->> 'owner' = %s", [owner])
+
+
+def assert_small(found: dict[str, Any]) -> None:
+    assert found["status"] == 200
+    assert found["stall"] <= MOST_STALL
+    assert found["memory"] <= MOST_MEMORY
