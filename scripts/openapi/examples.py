@@ -1,7 +1,7 @@
 """A conversation as requests and answers, from the creation of its context to its deletion.
 
 The answers are what the server gives to the requests, one after the other; a test has that conversation with it, and
-compares all but ids and times.
+compares all but ids and times. They go into databases: fuzzing starts from them, so the documents' examples are others.
 """
 
 from typing import Any
@@ -34,7 +34,7 @@ def _context(**members: Any) -> Example:
         "id": CONTEXT_ID,
         "name": "Order 1042",
         "externalId": "ticket-1042",
-        "metadata": {"channel": "mail", "customer": "c-17"},
+        "metadata": {"channel": "mail", "customer": "customer-7"},
         "messageCount": 0,
         "totalTokens": 0,
         "latestVersion": 0,
@@ -70,7 +70,7 @@ def _message(version: int, role: str, content: str | None, tokens: int, **member
 NEW: Example = {
     "name": "Order 1042",
     "externalId": "ticket-1042",
-    "metadata": {"customer": "c-17", "channel": "mail"},
+    "metadata": {"customer": "customer-7", "channel": "mail"},
 }
 IMPORT: Example = {
     "messages": [
@@ -111,7 +111,7 @@ STORED = [
     _message(6, "assistant", "It has been shipped.", 5, model="gpt-4o"),
 ]
 APPENDED: Example = {
-    "metadata": {"state": "shipped", "channel": "mail", "customer": "c-17"},
+    "metadata": {"state": "shipped", "channel": "mail", "customer": "customer-7"},
     "messageCount": 6,
     "totalTokens": 44,
     "latestVersion": 6,
@@ -120,7 +120,7 @@ APPENDED: Example = {
 CHANGED: Example = {
     **APPENDED,
     "name": "Order 1042, shipped",
-    "metadata": {"state": "shipped", "customer": "c-17"},
+    "metadata": {"state": "shipped", "customer": "customer-7"},
     "updatedAt": CHANGED_AT,
 }
 
