@@ -98,20 +98,23 @@ type CallId = Annotated[str, Field(min_length=1, max_length=MAX_CALL_ID_LENGTH)]
 
 
 class Part(TypedDict):
-    """One part of a message's content. Types this API does not know are kept untouched."""
+    """One part of a message's content, in any provider's shape: members that this API does not know are kept."""
 
     __pydantic_config__ = OPEN  # type: ignore[misc] # pydantic's way of configuring a TypedDict
 
-    type: str
+    type: Annotated[
+        str,
+        Field(description="What the part is. Tokens are counted of the `text` of text, input_text and output_text."),
+    ]
 
 
 class Function(TypedDict):
-    """The function that a tool call names; arguments is the JSON text that the model wrote, valid or not."""
+    """The function that a tool call names, and what the model gives to it."""
 
     __pydantic_config__ = OPEN  # type: ignore[misc] # as above
 
-    name: Name
-    arguments: str
+    name: Annotated[Name, Field(description="The function's name.")]
+    arguments: Annotated[str, Field(description="The JSON text that the model wrote, valid or not, to the letter.")]
 
 
 class ToolCall(TypedDict):
@@ -119,9 +122,9 @@ class ToolCall(TypedDict):
 
     __pydantic_config__ = OPEN  # type: ignore[misc] # as above
 
-    id: CallId
-    type: Literal["function"]
-    function: Function
+    id: Annotated[CallId, Field(description="The call's id, which the tool message that answers it names.")]
+    type: Annotated[Literal["function"], Field(description="Always function.")]
+    function: Annotated[Function, Field(description="What is called.")]
 
 
 def _content_kind(value: Any) -> str | None:
@@ -191,25 +194,40 @@ _SHAPES: list[JsonValue] = [
 
 
 class NewMessage(Sent):
-    """A message as a client appends it. null stands for an absent member."""
+    """A message as a client appends it; null stands for an absent member.
+
+    Any role may have content. Only an assistant makes tool calls, and then needs no content; only a tool message
+    answers a call, and it must.
+    """
 
     model_config = ConfigDict(json_schema_extra={"anyOf": _SHAPES})
 
-    role: Role
-    tool_calls: ToolCalls | None = Field(None, description="assistant only")
-    content: Content = Field(None, validate_default=True, description="null only where toolCalls is given")
+    role: Role = Field(description="Who speaks; tool is the result of a tool call.")
+    tool_calls: ToolCalls | None = Field(None, description="The calls that an assistant message makes.")
+    content: Content = Field(
+        None, validate_default=True, description="A text or a list of parts; absent only where toolCalls is given."
+    )
     tool_call_id: CallId | None = Field(
-        None, validate_default=True, description="the call that a tool message answers; required for role tool"
+        None, validate_default=True, description="The id of the call that a tool message answers; required there."
     )
-    tool_name: Name | None = None
-    model: Name | None = None
-    metadata: dict[str, Any] | None = None
+    tool_name: Name | None = Field(None, description="The tool that a tool message comes from; kept as it is.")
+    model: Name | None = Field(None, description="The model that wrote the message; kept as it is.")
+    metadata: dict[str, Any] | None = Field(
+        None, description="Any JSON object of the client's, kept to the letter; {} where absent."
+    )
     token_count: Annotated[int, Field(ge=1, le=MAX_INTEGER), BeforeValidator(_integral)] | None = Field(
-        None, description="tokens, taken as they are; counted with o200k_base where absent"
+        None,
+        description="Tokens, taken as they are. Where absent, the texts of content and toolCalls are counted with "
+        "o200k_base, the vocabulary of GPT-4o and later models.",
     )
-    embedding: Embedding | None = None
+    embedding: Embedding | None = Field(
+        None, description="Kept in single precision and never sent back: answers have hasEmbedding."
+    )
     created_at: Time | None = Field(
-        None, description="not before the message before it, nor in the future; the time of the append where absent"
+        None,
+        description="When it was said, for a history that is imported: RFC 3339, kept to the microsecond. At most one "
+        "minute in the future, and not before the message before it, in the batch or stored. Where absent, the time "
+        "of the append, or of the message before it if that is later.",
     )
 
     def texts(self) -> Iterator[str]:
@@ -256,14 +274,18 @@ def _small(patch: dict[str, Any]) -> dict[str, Any]:
 
 
 class Append(Sent):
-    """The body of an append."""
+    """The body of an append: all of it is stored, or nothing."""
 
-    messages: Annotated[list[NewMessage], Field(min_length=1, max_length=MAX_BATCH)]
+    messages: Annotated[list[NewMessage], Field(min_length=1, max_length=MAX_BATCH)] = Field(
+        description="1 to 1,000 messages, oldest first. They get the versions behind the context's latest."
+    )
     expected_version: Annotated[int, Field(ge=0, le=MAX_BIGINT), BeforeValidator(_integral)] | None = Field(
-        None, description="the latest version that the context must have; 409 if it has another"
+        None, description="The latest version that the context must have, 0 where it has no messages; 409 otherwise."
     )
     context_metadata: Annotated[dict[str, Any], AfterValidator(_small)] | None = Field(
-        None, description="a merge patch (RFC 7396) of the context's metadata, applied with the messages or not at all"
+        None,
+        description="A merge patch (RFC 7396) of the context's metadata, stored together with the messages: members "
+        "are set, and those that are null removed. At most 65,536 bytes of JSON.",
     )
 
 
@@ -276,71 +298,87 @@ class Idempotency:
 
 
 class Message(Model):
-    """A stored message."""
+    """A stored message. It never changes."""
 
-    id: UUID
-    context_id: UUID
-    version: int
-    role: Role
-    content: Content
-    tool_calls: list[ToolCall] | None
-    tool_call_id: str | None
-    tool_name: str | None
-    model: str | None
-    metadata: dict[str, Any]
-    token_count: int
-    has_embedding: bool
-    created_at: datetime
+    id: UUID = Field(description="The message's id.")
+    context_id: UUID = Field(description="The context that it is in.")
+    version: int = Field(description="Its number in the context: 1, 2, 3 … without gaps.")
+    role: Role = Field(description="Who speaks; tool is the result of a tool call.")
+    content: Content = Field(description="A text, a list of parts, or null beside toolCalls; as it was sent.")
+    tool_calls: list[ToolCall] | None = Field(description="The calls that an assistant message makes; as they came.")
+    tool_call_id: str | None = Field(description="The id of the call that a tool message answers.")
+    tool_name: str | None = Field(description="The tool that a tool message comes from.")
+    model: str | None = Field(description="The model that wrote the message.")
+    metadata: dict[str, Any] = Field(description="The client's JSON object, to the letter; {} where none was sent.")
+    token_count: int = Field(description="Tokens, as they were sent or counted; what windows are chosen by.")
+    has_embedding: bool = Field(description="Whether an embedding was stored with it.")
+    created_at: datetime = Field(description="When it was said, in UTC; never before the message before it.")
 
 
 # --- Contexts
 
 
 class NewContext(Sent):
-    """The body that creates a context."""
+    """The body that creates a context; null stands for an absent member."""
 
-    name: Name | None = None
+    name: Name | None = Field(None, description="A name for people.")
     external_id: ExternalId | None = Field(
-        None, description="the client's own id; where a context has it, that one is the answer (200) and none is made"
+        None,
+        description="The client's own id, any text without U+0000, unique among contexts that are not deleted. Where "
+        "one has it already, that one is the answer (200), unchanged, and none is made.",
     )
-    metadata: dict[str, Any] | None = None
+    metadata: dict[str, Any] | None = Field(
+        None, description="Any JSON object of the client's, up to 131,072 bytes as PostgreSQL's jsonb writes it."
+    )
 
 
 class ContextPatch(Sent):
-    """The body that changes a context: metadata by JSON merge patch (RFC 7396), null clears any member."""
+    """The body that changes a context: absent members stay as they are, null clears one."""
 
-    name: Name | None = None
-    external_id: ExternalId | None = Field(None, description="409 where another context has it")
-    metadata: dict[str, Any] | None = None
+    name: Name | None = Field(None, description="A name for people; null clears it.")
+    external_id: ExternalId | None = Field(
+        None, description="The client's own id; null clears it. 409 where another context that is not deleted has it."
+    )
+    metadata: dict[str, Any] | None = Field(
+        None,
+        description="A merge patch (RFC 7396) of the metadata: members are set, and those that are null removed; null "
+        "in its place empties it. Afterwards at most 131,072 bytes as PostgreSQL's jsonb writes it.",
+    )
 
 
 class Context(Model):
-    """A stored context."""
+    """A stored context: one conversation, a container of messages."""
 
-    id: UUID
-    name: str | None
-    external_id: str | None = Field(description="the client's own id, unique among contexts that are not deleted")
-    metadata: dict[str, Any]
-    message_count: int
-    total_tokens: int = Field(description="tokens of all its messages")
-    latest_version: int
-    parent_id: UUID | None
-    fork_version: int | None
-    created_at: datetime
-    updated_at: datetime
-    deleted_at: datetime | None
+    id: UUID = Field(description="The context's id.")
+    name: str | None = Field(description="A name for people.")
+    external_id: str | None = Field(description="The client's own id, unique among contexts that are not deleted.")
+    metadata: dict[str, Any] = Field(
+        description="The client's JSON object, equal as JSON; keys and digits may be written in another way."
+    )
+    message_count: int = Field(description="The number of its messages.")
+    total_tokens: int = Field(description="The sum of their tokens.")
+    latest_version: int = Field(description="The version of its newest message; 0 where it has none.")
+    parent_id: UUID | None = Field(description="The context that it is a fork of. Always null so far.")
+    fork_version: int | None = Field(description="The version of the parent that it forks at. Always null so far.")
+    created_at: datetime = Field(description="When it was created, in UTC.")
+    updated_at: datetime = Field(description="When it was last changed or appended to, in UTC.")
+    deleted_at: datetime | None = Field(description="When it was deleted, in UTC; null while it lives.")
 
 
 # --- Health
 
 
 class Health(Model):
-    """Whether the service can serve: healthy, degraded (it works, but see checks) or unhealthy."""
+    """Whether the service can serve: healthy, degraded (it does, but see checks) or unhealthy."""
 
-    status: Literal["healthy", "degraded", "unhealthy"]
-    timestamp: datetime
-    version: str
-    checks: dict[str, dict[str, Any]]
+    status: Literal["healthy", "degraded", "unhealthy"] = Field(
+        description="degraded is served with 200, unhealthy with 503."
+    )
+    timestamp: datetime = Field(description="The time of the answer, in UTC.")
+    version: str = Field(description="The version of the service.")
+    checks: dict[str, dict[str, Any]] = Field(
+        description="What was looked at: database and, where that can be reached, migrations. Empty for liveness."
+    )
 
 
 # --- Queries
@@ -354,7 +392,7 @@ class HealthQuery(Model):
     """The parameter of health."""
 
     probe: Literal["readiness", "liveness"] = Field(
-        "readiness", description="liveness asks the process alone, readiness the database too"
+        "readiness", description="readiness asks the process and its database, liveness the process alone."
     )
 
 
@@ -383,34 +421,44 @@ def _json_object(text: str) -> str:
 type Limit = Annotated[int, Field(ge=1, le=MAX_LIMIT), BeforeValidator(_whole)]
 type Version = Annotated[int, Field(ge=0, le=MAX_BIGINT), BeforeValidator(_whole)]
 
+_AT = "Answer as it was when this version was the newest: 0 to the latest version; the latest where absent."
+
 
 class ContextsQuery(Model):
     """The parameters of a list of contexts."""
 
-    limit: Limit = DEFAULT_LIMIT
+    limit: Limit = Field(DEFAULT_LIMIT, description="How many contexts a page has at most.")
     cursor: Annotated[str, Field(max_length=MAX_NAME_LENGTH)] | None = Field(
-        None, description="nextCursor of the page before"
+        None, description="nextCursor of the page before; absent for the first page."
     )
-    order: Order = Field("desc", description="by the time of creation; desc is newest first")
+    order: Order = Field("desc", description="By the time of creation: desc is newest first, asc oldest first.")
     metadata: Annotated[str, BeforeValidator(_json_object)] | None = Field(
-        None, description="JSON object that a context's metadata must contain"
+        None,
+        description="A JSON object that a context's metadata must contain: its members, and those of objects in it, "
+        "with equal values; an array contains another if it has all of its elements.",
     )
     external_id: Annotated[ExternalId, AfterValidator(_storable)] | None = Field(
-        None, description="the client's own id, which one context has at most"
+        None, description="The client's own id, which one context that is not deleted has at most."
     )
 
 
 class MessagesQuery(Model):
     """The parameters of a page of messages."""
 
-    cursor: Version | None = Field(None, description="version to start after")
-    limit: Limit = DEFAULT_LIMIT
-    order: Order = "asc"
-    at: Version | None = Field(None, description="answer as it was when this version was the newest")
+    cursor: Version | None = Field(
+        None, description="The version to start after, which is nextCursor of the page before; absent for the first."
+    )
+    limit: Limit = Field(DEFAULT_LIMIT, description="How many messages a page has at most.")
+    order: Order = Field("asc", description="By version: asc is oldest first, desc newest first.")
+    at: Version | None = Field(None, description=_AT)
 
 
 class WindowQuery(Model):
     """The parameters of a window."""
 
-    budget: Annotated[int, Field(ge=1, le=MAX_INTEGER, description="tokens"), BeforeValidator(_whole)]
-    at: Version | None = Field(None, description="answer as it was when this version was the newest")
+    budget: Annotated[
+        int,
+        Field(ge=1, le=MAX_INTEGER, description="Tokens that the window's messages may have together."),
+        BeforeValidator(_whole),
+    ]
+    at: Version | None = Field(None, description=_AT)

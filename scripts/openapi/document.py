@@ -1,0 +1,235 @@
+"""The OpenAPI document: the API's operations, what each does, and which problems it may answer with."""
+
+import re
+
+from lib import __version__, models
+from lib.errors import (
+    ExternalIdTaken,
+    IdempotencyKeyReused,
+    InvalidHeader,
+    InvalidParameter,
+    InvalidRequest,
+    PayloadTooLarge,
+    PreconditionFailed,
+    VersionConflict,
+)
+from scripts.openapi.parts import (
+    CONTEXT_ID,
+    HEADERS,
+    IDEMPOTENCY_KEY,
+    IF_MATCH,
+    IF_NONE_MATCH,
+    ON_A_CONTEXT,
+    WITH_A_BODY,
+    meaning,
+    operation,
+    problem_examples,
+    shared_answers,
+)
+from scripts.openapi.schemas import Schema, components
+
+ABOUT = """\
+Stores what AI agents say and do, and answers which messages to send to a model next.
+
+A **context** is one conversation, a container of messages. A **message** is one entry in it and never changes. A \
+**version** is a message's number in its context: 1, 2, 3 … without gaps. A **window** is the messages chosen for a \
+budget of tokens.
+
+Bodies and answers are JSON in UTF-8, times are RFC 3339 in UTC. Members and parameters that are unknown or given more \
+than once are refused. HEAD works where GET does, and OPTIONS everywhere. Every error is a problem document \
+(RFC 9457): decide on its `code`. Beside those at each operation there are `route_not_found` (404) for a path that the \
+API does not have, `method_not_allowed` (405) for a method that a path does not serve, and `internal_error` (500) for \
+a fault in the service.
+
+Send a write again with the same Idempotency-Key when the connection broke or the answer was a 502, 503 or 504."""
+
+TAGS = {
+    "Contexts": "Conversations: create one or find it by an id of your own, list, read, change and delete.",
+    "Messages": "What was said in a context: append it in batches, page through it, also as it was in the past.",
+    "Windows": "The newest messages that fit a budget of tokens, without parting a tool call from its result.",
+    "Health": "Whether the service can serve.",
+}
+
+CONTEXT_TOO_LARGE = "the body is larger than 65,536 bytes: nothing was stored"
+
+
+def document() -> Schema:
+    """The OpenAPI document."""
+    paths = {
+        "/api/v1/contexts": {"get": LIST_CONTEXTS, "post": CREATE_CONTEXT},
+        "/api/v1/contexts/{contextId}": {
+            "parameters": [CONTEXT_ID],
+            "get": GET_CONTEXT,
+            "patch": UPDATE_CONTEXT,
+            "delete": DELETE_CONTEXT,
+        },
+        "/api/v1/contexts/{contextId}/messages": {
+            "parameters": [CONTEXT_ID],
+            "get": LIST_MESSAGES,
+            "post": APPEND_MESSAGES,
+        },
+        "/api/v1/contexts/{contextId}/window": {"parameters": [CONTEXT_ID], "get": GET_WINDOW},
+        "/api/health": {"get": GET_HEALTH},
+    }
+    responses = shared_answers()
+    codes = re.findall(r"#/components/examples/(\w+)", f"{paths}{responses}")
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Kata Context",
+            "version": __version__,
+            "summary": "A context store for AI agents.",
+            "description": ABOUT,
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "tags": [{"name": name, "description": description} for name, description in TAGS.items()],
+        "security": [{}, {"bearer": []}],
+        "paths": paths,
+        "components": {
+            "securitySchemes": {
+                "bearer": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "One of the keys of the service. Without any it is open, as on a laptop.",
+                }
+            },
+            "schemas": components(),
+            "headers": HEADERS,
+            "responses": responses,
+            "examples": problem_examples(codes),
+        },
+    }
+
+
+LIST_CONTEXTS = operation(
+    "listContexts",
+    "Contexts",
+    "List contexts",
+    "Contexts that are not deleted, by the time of their creation. A page ends at limit or before 4,400,000 bytes, "
+    "and where metadata has only empty objects and arrays in it also after looking at 1,000 contexts: it may be "
+    "empty and have more behind it, so go on while hasMore is true.",
+    answers={200: ("A page of contexts.", "ContextPage", [])},
+    problems={**meaning(InvalidParameter), InvalidRequest: WITH_A_BODY[InvalidRequest]},
+    query=models.ContextsQuery,
+)
+
+CREATE_CONTEXT = operation(
+    "createContext",
+    "Contexts",
+    "Create a context, or get the one with this externalId",
+    "Without a body the context is empty. With an externalId that another context has already, that context is the "
+    "answer, unchanged and whatever else the body says, and none is made; of any number of such requests at once, "
+    "one makes it. An Idempotency-Key stands for the whole body, and for as long as the service does. It is claimed "
+    "only where a context was made, and is shared by all who use the service: take a UUID.",
+    answers={
+        201: ("The new context.", "ContextAnswer", ["Location", "ContextETag", "Idempotent-Replayed"]),
+        200: ("The context that has this externalId already.", "ContextAnswer", ["Location", "ContextETag"]),
+    },
+    problems={
+        **meaning(InvalidParameter, InvalidHeader, IdempotencyKeyReused),
+        PayloadTooLarge: CONTEXT_TOO_LARGE,
+    },
+    body=models.NewContext,
+    body_required=False,
+    parameters=[IDEMPOTENCY_KEY],
+)
+
+GET_CONTEXT = operation(
+    "getContext",
+    "Contexts",
+    "Read a context",
+    "The context, without its messages.",
+    answers={200: ("The context.", "ContextAnswer", ["ContextETag"])},
+    problems={**ON_A_CONTEXT, **meaning(InvalidParameter)},
+    parameters=[IF_NONE_MATCH],
+)
+
+UPDATE_CONTEXT = operation(
+    "updateContext",
+    "Contexts",
+    "Change a context's name, externalId or metadata",
+    "Absent members stay as they are. metadata is a merge patch (RFC 7396). If-Match takes the context's own ETag: "
+    "nothing has been appended or changed since then.",
+    answers={200: ("The changed context.", "ContextAnswer", ["ContextETag"])},
+    problems={
+        **ON_A_CONTEXT,
+        **meaning(InvalidParameter, ExternalIdTaken, PreconditionFailed),
+        PayloadTooLarge: CONTEXT_TOO_LARGE,
+    },
+    body=models.ContextPatch,
+    body_required=False,
+    parameters=[IF_MATCH],
+)
+
+DELETE_CONTEXT = operation(
+    "deleteContext",
+    "Contexts",
+    "Delete a context",
+    "From then on every operation answers 404 for it, and its externalId is free. If-Match takes the context's own "
+    "ETag: nothing has been appended or changed since then.",
+    answers={200: ("The context as it was, with deletedAt.", "ContextAnswer", [])},
+    problems={**ON_A_CONTEXT, **meaning(InvalidParameter, PreconditionFailed)},
+    parameters=[IF_MATCH],
+)
+
+LIST_MESSAGES = operation(
+    "listMessages",
+    "Messages",
+    "Page through a context's messages",
+    "Messages by version. A page ends at limit or before 4,400,000 bytes, so go on while hasMore is true.",
+    answers={200: ("A page of messages.", "MessagePage", ["VersionETag"])},
+    problems={**ON_A_CONTEXT, **meaning(InvalidParameter)},
+    query=models.MessagesQuery,
+    parameters=[IF_NONE_MATCH],
+)
+
+APPEND_MESSAGES = operation(
+    "appendMessages",
+    "Messages",
+    "Append a batch of messages",
+    "Stores all of the messages and the patch of the context's metadata, or nothing. An Idempotency-Key belongs to "
+    "its context, stands for messages and contextMetadata, and is looked at before expectedVersion and If-Match. "
+    "If-Match takes the ETag of messages, of a window or of the context, of which only the version counts. Without "
+    "any of these, writers queue, and each append is stored behind the one before.",
+    answers={201: ("The stored messages.", "AppendAnswer", ["VersionETag", "Idempotent-Replayed"])},
+    problems={
+        **ON_A_CONTEXT,
+        **meaning(InvalidParameter, InvalidHeader, VersionConflict, PreconditionFailed, IdempotencyKeyReused),
+        PayloadTooLarge: "the body is larger than 4,500,000 bytes, or with 400 more for each message: nothing was "
+        "stored",
+    },
+    body=models.Append,
+    parameters=[IDEMPOTENCY_KEY, IF_MATCH],
+)
+
+GET_WINDOW = operation(
+    "getWindow",
+    "Windows",
+    "Get the newest messages that fit a token budget",
+    "The longest run of messages up to the newest whose tokens are within the budget, and whose JSON is within "
+    "4,400,000 bytes. A message with tool calls and those that answer it are one unit, which is never split: where "
+    "no unit fits, the newest one is the window, and overBudget is true.",
+    answers={200: ("The window.", "WindowAnswer", ["VersionETag"])},
+    problems={
+        **ON_A_CONTEXT,
+        **meaning(InvalidParameter),
+        PayloadTooLarge: "the newest unit alone would make an answer of more than 4,500,000 bytes; pages have it",
+    },
+    query=models.WindowQuery,
+    parameters=[IF_NONE_MATCH],
+)
+
+
+GET_HEALTH = operation(
+    "getHealth",
+    "Health",
+    "Ask whether the service can serve",
+    "Needs no key. Also at /health.",
+    answers={
+        200: ("It can, or with restrictions (degraded).", "Health", []),
+        503: ("It cannot.", "Health", ["Retry-After"]),
+    },
+    problems=meaning(InvalidParameter),
+    query=models.HealthQuery,
+    public=True,
+)
