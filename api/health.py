@@ -5,7 +5,7 @@ import time
 from datetime import UTC, datetime
 
 from lib import __version__, config, db, errors, health
-from lib.models import HealthQuery
+from lib.queries import HealthQuery
 from lib.web import Request, Response, endpoint
 
 

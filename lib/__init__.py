@@ -2,7 +2,8 @@
 
 config      settings, read once from the environment
 errors      every problem the API answers with, as one exception hierarchy
-models      what requests and answers look like
+models      what bodies and answers look like
+queries     what query strings may have
 jsontext    JSON text to Python objects, refusing what could not come back equal
 tokens      how many tokens a message has
 db          the connection pool, and psycopg's errors mapped to ours

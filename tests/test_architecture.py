@@ -12,13 +12,14 @@ ARROWS = {
     "config": {"errors"},
     "jsontext": {"errors"},
     "tokens": set(),
-    "models": {"errors", "jsontext"},
+    "models": {"errors"},
+    "queries": {"errors", "jsontext", "models"},
     "contexts": {"errors", "models"},
     "messages": {"errors", "models"},
     "windows": {"errors", "messages"},
     "health": set(),
     "db": {"config", "errors"},
-    "web.requests": {"errors", "jsontext", "models"},
+    "web.requests": {"errors", "jsontext", "models", "queries"},
     "web.answers": {"errors"},
     "web.log": {"web.answers", "web.requests"},
     "web.application": {"config", "db", "errors", "web", "web.answers", "web.requests"},
@@ -35,7 +36,7 @@ ROOMS = {
 }
 
 # Modules that decide: pure, without I/O of their own.
-PURE = {"errors", "jsontext", "models"}
+PURE = {"errors", "jsontext", "models", "queries"}
 
 
 def imports(path: Path) -> set[str]:

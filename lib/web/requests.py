@@ -20,7 +20,8 @@ from pydantic.alias_generators import to_camel
 
 from lib import errors, jsontext
 from lib.errors import Place, Problem
-from lib.models import Idempotency, NoQuery
+from lib.models import Idempotency
+from lib.queries import NoQuery
 
 type Scope = MutableMapping[str, Any]
 type Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -54,7 +55,7 @@ _JSON_TYPE = re.compile(r'application/(merge-patch\+)?json\s*(;\s*(charset="?utf
 
 # RFC 9110, 8.8.3, and a list of them.
 _ETAG = re.compile(r'(W/)?("[!#-~\x80-\xff]*")')
-_ETAGS = re.compile(rf"\s*{_ETAG.pattern}\s*(?:,\s*(?:{_ETAG.pattern}\s*)?)*")
+_ETAGS = re.compile(rf"\s*(?:,\s*)*{_ETAG.pattern}\s*(?:,\s*(?:{_ETAG.pattern}\s*)?)*")
 _VERSION_ETAG = re.compile(r'"(0|[1-9][0-9]{0,17})(?:\.[0-9]+)?"', re.ASCII)
 
 

@@ -2,7 +2,7 @@
 
 import re
 
-from lib import __version__, models
+from lib import __version__, models, queries
 from lib.errors import (
     ExternalIdTaken,
     IdempotencyKeyReused,
@@ -110,7 +110,7 @@ LIST_CONTEXTS = operation(
     "empty and have more behind it, so go on while hasMore is true.",
     answers={200: ("A page of contexts.", "ContextPage", [])},
     problems={**meaning(InvalidParameter), InvalidRequest: WITH_A_BODY[InvalidRequest]},
-    query=models.ContextsQuery,
+    query=queries.ContextsQuery,
 )
 
 CREATE_CONTEXT = operation(
@@ -179,7 +179,7 @@ LIST_MESSAGES = operation(
     "Messages by version. A page ends at limit or before 4,400,000 bytes, so go on while hasMore is true.",
     answers={200: ("A page of messages.", "MessagePage", ["VersionETag"])},
     problems={**ON_A_CONTEXT, **meaning(InvalidParameter)},
-    query=models.MessagesQuery,
+    query=queries.MessagesQuery,
     parameters=[IF_NONE_MATCH],
 )
 
@@ -215,7 +215,7 @@ GET_WINDOW = operation(
         **meaning(InvalidParameter),
         PayloadTooLarge: "the newest unit alone would make an answer of more than 4,500,000 bytes; pages have it",
     },
-    query=models.WindowQuery,
+    query=queries.WindowQuery,
     parameters=[IF_NONE_MATCH],
 )
 
@@ -230,6 +230,6 @@ GET_HEALTH = operation(
         503: ("It cannot.", "Health", ["Retry-After"]),
     },
     problems=meaning(InvalidParameter),
-    query=models.HealthQuery,
+    query=queries.HealthQuery,
     public=True,
 )

@@ -1,7 +1,8 @@
 """POST /api/v1/contexts: create a context, or get the one with its external id. GET: list contexts."""
 
 from lib import contexts, db
-from lib.models import MAX_METADATA_BYTES, ContextsQuery, NewContext
+from lib.models import MAX_METADATA_BYTES, NewContext
+from lib.queries import ContextsQuery
 from lib.web import Request, Response, endpoint, one, page, replay
 
 

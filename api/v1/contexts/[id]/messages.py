@@ -1,7 +1,8 @@
 """POST /api/v1/contexts/{id}/messages: append a batch. GET: page through the messages."""
 
 from lib import db, errors, messages, tokens
-from lib.models import Append, MessagesQuery
+from lib.models import Append
+from lib.queries import MessagesQuery
 from lib.web import Request, Response, check_answer, endpoint, etag, many, page, replay
 
 

@@ -1,7 +1,7 @@
 """GET /api/v1/contexts/{id}/window: the newest messages that fit a token budget."""
 
 from lib import db, windows
-from lib.models import WindowQuery
+from lib.queries import WindowQuery
 from lib.web import Request, Response, check_answer, endpoint, etag, many
 
 
