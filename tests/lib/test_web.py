@@ -13,7 +13,7 @@ import pytest
 
 from lib import db
 from lib.web import App, Request, Response, endpoint
-from scripts.stack.router import API, Router, load
+from scripts.stack.router import ROOT, Router, load
 
 Run = Callable[[Awaitable[Any]], Any]
 
@@ -183,7 +183,7 @@ class TestFailures:
 
     def test_of_the_client_to_send_its_body_are_not_answered(self, run: Run, configure: Callable[..., None]) -> None:
         configure(DATABASE_URL="postgresql://localhost/x")
-        app = load(API / "v1" / "contexts" / "index.py")
+        app = load(ROOT / "api" / "v1" / "contexts" / "index.py")
         scope = {"type": "http", "method": "POST", "path": "/api/v1/contexts", "raw_path": b"/api/v1/contexts"}
         sent: list[Any] = []
 
