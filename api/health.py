@@ -51,4 +51,4 @@ async def _readiness() -> tuple[str, dict[str, object]]:
     return "degraded" if degraded else "healthy", checks
 
 
-app = endpoint(public=True, GET=read_health)
+app = endpoint("/api/health", public=True, GET=read_health)

@@ -10,7 +10,7 @@ contexts    create, list, read, update and delete contexts
 messages    append and page messages
 windows     choose the messages that fit a token budget
 health      what the database says about itself
-web         ASGI: requests, answers, problem documents, the request log
+web         ASGI: requests, answers, problem documents, the request log (a room of its own)
 
 Arrows: api -> web and repositories (contexts, messages, windows, health) -> models, errors.
 Repositories take a connection first and know nothing of HTTP, config or the pool.

@@ -1,11 +1,12 @@
 """Contexts in PostgreSQL: create, list, read, update and delete. Rows leave as JSON text, as messages do."""
 
 import base64
+import json
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from psycopg import AsyncConnection, AsyncCursor
@@ -16,10 +17,13 @@ from lib import errors
 from lib.errors import Place
 from lib.models import Idempotency
 
+# Bytes of metadata behind which a list ends: what an answer may have.
+MAX_BYTES = 4_500_000
+
 # A context as this API answers with it. models.Context says the same in Python; a test holds the two together.
 CONTEXT_JSON = """(
     SELECT row_to_json(shape)::text FROM (
-        SELECT context.id, context.name, context.metadata,
+        SELECT context.id, context.name, context.external_id AS "externalId", context.metadata,
             context.message_count AS "messageCount", context.total_tokens AS "totalTokens",
             context.latest_version AS "latestVersion",
             context.parent_id AS "parentId", context.fork_version AS "forkVersion",
@@ -52,57 +56,83 @@ ETAG = """format('"%%s.%%s"', context.latest_version, (extract(epoch FROM contex
 COLUMNS = f"context.id, context.latest_version, context.created_at, {ETAG} AS etag, {CONTEXT_JSON} AS json"
 
 
-# As with an append, a key that a request in flight is claiming cannot be seen, but breaks context_keys_pkey.
-CREATE = f"""
-WITH context AS (
-    INSERT INTO contexts (name, metadata)
-    SELECT body.name, coalesce(body.metadata, '{{}}')
-    FROM json_to_record(%(body)s::json) AS body (name text, metadata jsonb)
-    WHERE NOT EXISTS (SELECT FROM context_keys WHERE key = %(key)s)
-    RETURNING *
-), claim AS (
-    INSERT INTO context_keys (key, fingerprint, context_id)
-    SELECT %(key)s, %(fingerprint)s, id FROM context WHERE %(key)s::text IS NOT NULL
-)
-SELECT {COLUMNS} FROM context
-"""
+@dataclass(frozen=True, slots=True)
+class Made(ContextRow):
+    """A context that a creation is answered with.
 
-# The context as it was when it was new: what has come to it since is not in the first answer.
-CREATED = f"""
-SELECT {COLUMNS}
-FROM context_keys, LATERAL (
-    SELECT contexts.id, body.name, coalesce(body.metadata, '{{}}') AS metadata, 0 AS message_count,
-        0 AS total_tokens, 0 AS latest_version, contexts.parent_id, contexts.fork_version,
-        contexts.created_at, contexts.created_at AS updated_at, NULL::timestamptz AS deleted_at
-    FROM contexts, json_to_record(%(body)s::json) AS body (name text, metadata jsonb)
-    WHERE contexts.id = context_keys.context_id
+    origin: new, found (a living one has its external id) or replayed (an earlier request with the same key made it);
+    fingerprint is that of that request's payload.
+    """
+
+    origin: Literal["new", "found", "replayed"]
+    fingerprint: bytes | None
+
+
+# A replay is answered as the first request was. Rows of the release before kept no answer: it is made from the body
+# once more, as what has come to the context since was not in it.
+CREATE = f"""
+WITH body AS MATERIALIZED (
+    SELECT name, "externalId" AS external_id, coalesce(metadata, '{{}}') AS metadata
+    FROM json_to_record(%(body)s::json) AS body (name text, "externalId" text, metadata jsonb)
+), claimed AS (
+    SELECT context_keys.fingerprint, context_keys.answer, contexts.id, contexts.created_at
+    FROM context_keys JOIN contexts ON contexts.id = context_keys.context_id
+    WHERE context_keys.key = %(key)s
+), found AS (
+    SELECT * FROM contexts
+    WHERE external_id = %(external_id)s AND deleted_at IS NULL AND NOT EXISTS (SELECT FROM claimed)
+), new AS (
+    INSERT INTO contexts (name, external_id, metadata)
+    SELECT name, external_id, metadata FROM body
+    WHERE NOT EXISTS (SELECT FROM claimed) AND NOT EXISTS (SELECT FROM found)
+    ON CONFLICT (external_id) WHERE deleted_at IS NULL AND external_id IS NOT NULL DO NOTHING
+    RETURNING *
+), answered AS MATERIALIZED (
+    SELECT {COLUMNS} FROM new AS context
+), claim AS (
+    INSERT INTO context_keys (key, fingerprint, context_id, answer)
+    SELECT %(key)s, %(fingerprint)s, id, json::json FROM answered WHERE %(key)s::text IS NOT NULL
+)
+SELECT *, 'new' AS origin, NULL::bytea AS fingerprint FROM answered
+UNION ALL
+SELECT {COLUMNS}, 'found', NULL FROM found AS context
+UNION ALL
+SELECT context.id, 0, context.created_at, {ETAG}, coalesce(context.answer::text, {CONTEXT_JSON}),
+    'replayed', context.fingerprint
+FROM (
+    SELECT claimed.*, body.name, body.external_id, body.metadata, 0 AS message_count, 0 AS total_tokens,
+        0 AS latest_version, NULL::uuid AS parent_id, NULL::bigint AS fork_version,
+        claimed.created_at AS updated_at, NULL::timestamptz AS deleted_at
+    FROM claimed, body
 ) AS context
-WHERE context_keys.key = %(key)s AND context_keys.fingerprint = %(fingerprint)s
 """
 
 
 async def create(
-    conn: AsyncConnection[Any], *, body: str, idempotency: Idempotency | None = None
-) -> tuple[ContextRow, bool]:
-    """The new context, from the JSON text of a models.NewContext, and whether an earlier request had made it.
+    conn: AsyncConnection[Any], *, body: str, external_id: str | None = None, idempotency: Idempotency | None = None
+) -> Made:
+    """The context from the JSON text of a models.NewContext, or the living one that has its external_id, unchanged.
 
+    One round trip; a second one only where another request is making the same context at this moment.
     Raises IdempotencyKeyReused.
     """
     parameters = {
         "body": body,
+        "external_id": external_id,
         "key": idempotency and idempotency.key,
         "fingerprint": idempotency and idempotency.fingerprint,
     }
-    async with _cursor(conn) as cursor:
-        with suppress(UniqueViolation):
-            await cursor.execute(CREATE, parameters)
-            if row := await cursor.fetchone():
-                return row, False
-        await cursor.execute(CREATED, parameters)
-        row = await cursor.fetchone()
-    if row is None:
+    async with conn.cursor(row_factory=class_row(Made)) as cursor:
+        made = None
+        while made is None:
+            # Neither a key nor an external id that a request in flight is claiming can be seen. The key breaks
+            # context_keys_pkey, the external id makes no row; both can be seen then.
+            with suppress(UniqueViolation):
+                await cursor.execute(CREATE, parameters)
+                made = await cursor.fetchone()
+    if idempotency and made.origin == "replayed" and made.fingerprint != idempotency.fingerprint:
         raise errors.IdempotencyKeyReused
-    return row, True
+    return made
 
 
 READ = f"SELECT {COLUMNS} FROM contexts AS context WHERE id = %(context_id)s AND deleted_at IS NULL"
@@ -115,15 +145,19 @@ async def read(conn: AsyncConnection[Any], context_id: UUID) -> ContextRow:
         return await _only(cursor)
 
 
+# Later than the change before, even where the clock is not: what has changed must have another ETag.
+CHANGED_AT = "greatest(clock_timestamp(), context.updated_at + interval '1 microsecond')"
+
 UPDATE = f"""
 UPDATE contexts AS context
 SET name = CASE WHEN body ? 'name' THEN body ->> 'name' ELSE name END,
+    external_id = CASE WHEN body ? 'externalId' THEN body ->> 'externalId' ELSE external_id END,
     metadata = CASE jsonb_typeof(body -> 'metadata')
         WHEN 'object' THEN json_merge_patch(metadata, body -> 'metadata')
         WHEN 'null' THEN '{{}}'
         ELSE metadata
     END,
-    updated_at = clock_timestamp()
+    updated_at = {CHANGED_AT}
 FROM (SELECT %(body)s::jsonb AS body) AS patch
 WHERE id = %(context_id)s AND deleted_at IS NULL AND (%(etags)s::text[] IS NULL OR {ETAG} = ANY (%(etags)s))
 RETURNING {COLUMNS}
@@ -135,14 +169,18 @@ async def update(
 ) -> ContextRow:
     """The context after the JSON text of a models.ContextPatch, if it has one of etags or none are given.
 
-    Raises ContextNotFound, PreconditionFailed.
+    Raises ContextNotFound, PreconditionFailed, ExternalIdTaken.
     """
-    return await _change(conn, UPDATE, {"context_id": context_id, "body": body, "etags": etags})
+    try:
+        return await _change(conn, UPDATE, {"context_id": context_id, "body": body, "etags": etags})
+    except UniqueViolation as error:
+        raise errors.ExternalIdTaken from error
 
 
+# OFFSET 0 keeps the time from being read twice.
 DELETE = f"""
 UPDATE contexts AS context
-SET deleted_at = clock_timestamp(), updated_at = clock_timestamp()
+SET (updated_at, deleted_at) = (SELECT moment, moment FROM (SELECT {CHANGED_AT} AS moment OFFSET 0) AS change)
 WHERE id = %(context_id)s AND deleted_at IS NULL AND (%(etags)s::text[] IS NULL OR {ETAG} = ANY (%(etags)s))
 RETURNING {COLUMNS}
 """
@@ -156,52 +194,117 @@ async def delete(conn: AsyncConnection[Any], context_id: UUID, *, etags: Sequenc
     return await _change(conn, DELETE, {"context_id": context_id, "etags": etags})
 
 
-# Without a filter there must be no `metadata @> …` at all: the planner would walk the whole GIN index for it.
-# (order, filtered) → statement. Keyset: the row comparison is one range of contexts_created_at_idx.
+# What a list is filtered by, in SQL. Without a filter there must be no `metadata @> …` at all: the planner would walk
+# the whole GIN index for it. So it would for a filter that has no value to look up, as `{"tags": []}`: see LOOK.
+FILTERS = {
+    "none": "",
+    "metadata": "AND metadata @> %(metadata)s::jsonb",
+    "external id": """AND external_id = %(external_id)s
+        AND (%(metadata)s::jsonb IS NULL OR metadata @> %(metadata)s::jsonb)""",
+}
+
+# order → the range behind a cursor, as a row comparison: one range of contexts_created_at_idx.
+BEHIND = {
+    "asc": f"> (coalesce(%(created_at)s, timestamptz '-infinity'), coalesce(%(id)s, uuid '{UUID(int=0)}'))",
+    "desc": f"< (coalesce(%(created_at)s, timestamptz 'infinity'), coalesce(%(id)s, uuid '{UUID(int=2**128 - 1)}'))",
+}
+
+# (order, filter) → statement. The sum stops before PostgreSQL sends more than can be answered.
 LIST = {
-    (order, filtered): f"""
+    (order, name): f"""
     SELECT {COLUMNS}
-    FROM contexts AS context
-    WHERE deleted_at IS NULL
-        AND (created_at, id) {after} (
-            coalesce(%(created_at)s, timestamptz '{start}'), coalesce(%(id)s, uuid '{start_id}')
-        )
-        {"AND metadata @> %(metadata)s::jsonb" if filtered else ""}
+    FROM (
+        SELECT listed.*,
+            sum(bytes) OVER (ORDER BY created_at {order}, id {order} ROWS UNBOUNDED PRECEDING) - bytes AS bytes_before
+        FROM (
+            SELECT *, octet_length(metadata::text) AS bytes
+            FROM contexts
+            WHERE deleted_at IS NULL AND (created_at, id) {behind} {condition}
+            ORDER BY created_at {order}, id {order}
+            LIMIT %(limit)s
+        ) AS listed
+    ) AS context
+    WHERE bytes_before <= {MAX_BYTES}
     ORDER BY created_at {order}, id {order}
-    LIMIT %(limit)s
     """
-    for filtered in (False, True)
-    for order, after, start, start_id in (
-        ("asc", ">", "-infinity", UUID(int=0)),
-        ("desc", "<", "infinity", UUID(int=2**128 - 1)),
-    )
+    for name, condition in FILTERS.items()
+    for order, behind in BEHIND.items()
+}
+
+# Contexts that one page looks at for a filter that no index knows.
+LOOKED_AT = 1000
+
+# order → statement. Of those looked at, the ones that do not match have no JSON.
+LOOK = {
+    order: f"""
+    SELECT context.id, context.latest_version, context.created_at, {ETAG} AS etag,
+        CASE WHEN matches THEN {CONTEXT_JSON} ELSE '' END AS json
+    FROM (
+        SELECT looked.*, sum(bytes) OVER (ORDER BY created_at {order}, id {order} ROWS UNBOUNDED PRECEDING) - bytes
+            AS bytes_before
+        FROM (
+            SELECT *, metadata @> %(metadata)s::jsonb AS matches,
+                CASE WHEN metadata @> %(metadata)s::jsonb THEN octet_length(metadata::text) ELSE 0 END AS bytes
+            FROM contexts
+            WHERE deleted_at IS NULL AND (created_at, id) {behind}
+            ORDER BY created_at {order}, id {order}
+            LIMIT {LOOKED_AT}
+        ) AS looked
+    ) AS context
+    WHERE bytes_before <= {MAX_BYTES}
+    ORDER BY created_at {order}, id {order}
+    """
+    for order, behind in BEHIND.items()
 }
 
 
 async def list_page(
-    conn: AsyncConnection[Any], *, limit: int, order: str, cursor: str | None = None, metadata: str | None = None
-) -> list[ContextRow]:
+    conn: AsyncConnection[Any],
+    *,
+    limit: int,
+    order: str,
+    cursor: str | None = None,
+    metadata: str | None = None,
+    external_id: str | None = None,
+) -> tuple[list[ContextRow], ContextRow | None]:
     """Up to limit + 1 contexts by time of creation; the last one only says that there are more.
 
-    cursor is that of the last context before; metadata is the JSON text of an object that theirs must contain.
+    cursor is that of the last context before; metadata is the JSON text of an object that theirs must contain. The
+    second value is the last context that was looked at, where the search ended before the contexts did.
     Raises InvalidParameter for a cursor that is none.
     """
     created_at, context_id = (None, None) if cursor is None else _decode(cursor)
+    contained = None if metadata is None else json.loads(metadata)
+    parameters = {
+        "created_at": created_at,
+        "id": context_id,
+        "metadata": metadata if contained else None,
+        "external_id": external_id,
+        "limit": limit + 1,
+    }
     async with _cursor(conn) as rows:
-        await rows.execute(
-            LIST[order, metadata is not None],
-            {"created_at": created_at, "id": context_id, "metadata": metadata, "limit": limit + 1},
-            # How many contexts match depends on the filter, and so must the plan: prepared, it would not.
-            prepare=None if metadata is None else False,
-        )
-        return await rows.fetchall()
+        if external_id is None and contained and not _has_value(contained):
+            await rows.execute(LOOK[order], parameters)
+            looked = await rows.fetchall()
+            return [row for row in looked if row.json][: limit + 1], looked[-1] if len(looked) == LOOKED_AT else None
+        name = "external id" if external_id is not None else "metadata" if contained else "none"
+        # How many contexts match metadata depends on it, and so must the plan: prepared, it would not.
+        await rows.execute(LIST[order, name], parameters, prepare=False if name == "metadata" else None)
+        return await rows.fetchall(), None
+
+
+def _has_value(contained: Any) -> bool:
+    """Whether a filter has anything but objects and arrays, which is what contexts_metadata_idx knows."""
+    if isinstance(contained, dict | list):
+        return any(map(_has_value, contained.values() if isinstance(contained, dict) else contained))
+    return True
 
 
 def _decode(cursor: str) -> tuple[datetime, UUID]:
     try:
         created_at, _, context_id = base64.b64decode(cursor, altchars="-_", validate=True).decode().partition("/")
         return datetime.fromisoformat(created_at), UUID(context_id)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise errors.InvalidParameter(places=[Place("/cursor", "not a cursor that this list gave")]) from None
 
 

@@ -19,7 +19,7 @@ from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 
 from lib import config, errors
-from lib.errors import Place
+from lib.errors import Place, Problem
 
 type Connection = AsyncConnection[tuple[Any, ...]]
 
@@ -52,8 +52,8 @@ stopwatch: ContextVar[Stopwatch] = ContextVar("stopwatch")
 async def connection() -> AsyncIterator[Connection]:
     """A connection in autocommit, back in the pool afterwards.
 
-    Raises NotConfigured, PoolExhausted, DatabaseTimeout, DatabaseUnavailable, MigrationsPending, and InvalidBody for
-    what only the database can tell.
+    Raises NotConfigured, PoolExhausted, DatabaseTimeout, DatabaseUnavailable, MigrationsPending, and InvalidBody or
+    InvalidRequest for what only the database can tell.
     """
     started = time.perf_counter()
     failures = _failures()
@@ -66,21 +66,10 @@ async def connection() -> AsyncIterator[Connection]:
                 # One that died is seldom alone: each of the others would fail a request of its own.
                 if conn.closed and _pool:
                     await _pool.drain()
-    except TooManyRequests as error:
-        raise errors.PoolExhausted from error
-    except PoolTimeout as error:
-        reason = errors.DatabaseUnavailable if _failures() > failures else errors.PoolExhausted
-        raise reason from error
-    except (TimeoutError, psycopg.errors.QueryCanceled) as error:
-        raise errors.DatabaseTimeout from error
-    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn, psycopg.errors.UndefinedFunction) as error:
-        raise errors.MigrationsPending from error
-    except psycopg.errors.CheckViolation as error:
-        if error.diag.constraint_name != "context_metadata_size_check":
-            raise
-        raise errors.InvalidBody(places=[Place("/metadata", "would be larger than 131,072 bytes")]) from error
-    except psycopg.OperationalError as error:
-        raise errors.DatabaseUnavailable from error
+    except (psycopg.Error, TimeoutError) as error:
+        if problem := _problem(error, more_failures=_failures() > failures):
+            raise problem from error
+        raise
     finally:
         if watch := stopwatch.get(None):
             watch.ms += (time.perf_counter() - started) * 1000
@@ -158,6 +147,28 @@ async def _check(conn: Connection) -> None:
         if _pool:
             await _pool.drain()
         raise psycopg.OperationalError("the server has closed the connection")
+
+
+def _problem(error: Exception, *, more_failures: bool) -> Problem | None:
+    """What a client is told of error; None for a fault of ours. more_failures: the pool could not connect meanwhile."""
+    problem: Problem | None = None
+    match error:
+        case PoolTimeout() if more_failures:
+            problem = errors.DatabaseUnavailable()
+        case PoolTimeout() | TooManyRequests():
+            problem = errors.PoolExhausted()
+        case TimeoutError() | psycopg.errors.QueryCanceled():
+            problem = errors.DatabaseTimeout()
+        case psycopg.errors.UndefinedTable() | psycopg.errors.UndefinedColumn() | psycopg.errors.UndefinedFunction():
+            problem = errors.MigrationsPending()
+        case psycopg.errors.CheckViolation() if error.diag.constraint_name == "context_metadata_size_check":
+            problem = errors.InvalidBody(places=[Place("/metadata", errors.METADATA_TOO_LARGE)])
+        case psycopg.DataError():
+            # Every check before it has let the value through.
+            problem = errors.InvalidRequest("the database cannot take a value of this request: nothing was stored")
+        case psycopg.OperationalError():
+            problem = errors.DatabaseUnavailable()
+    return problem
 
 
 def _failures() -> int:

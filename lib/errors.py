@@ -1,4 +1,4 @@
-"""Every problem the API answers with. Rendered in lib/web.py and nowhere else; never carries content.
+"""Every problem the API answers with. Rendered in lib/web/answers.py and nowhere else; never carries content.
 
 Problem
 ├── InvalidRequest 400
@@ -14,6 +14,7 @@ Problem
 ├── MethodNotAllowed 405
 ├── VersionConflict 409
 │   └── PreconditionFailed 412
+├── ExternalIdTaken 409
 ├── PayloadTooLarge 413
 ├── UnsupportedMediaType 415
 ├── IdempotencyKeyReused 422
@@ -33,6 +34,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 RETRY_AFTER_SECONDS = 1
+
+# Places that one problem names.
+MAX_PLACES = 20
+
+# What a request may bring is half of it (models.MAX_METADATA_BYTES), but merges add up.
+METADATA_TOO_LARGE = "would be larger than 131,072 bytes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +67,7 @@ class Problem(Exception):
     ) -> None:
         super().__init__(detail or self.__doc__)
         self.detail = str(self)
-        self.places = places
+        self.places = places[:MAX_PLACES]
         self.headers = dict(headers or {})
         self.members = dict(members or {})
 
@@ -167,6 +174,14 @@ class PreconditionFailed(VersionConflict):
     status = 412
     code = "precondition_failed"
     title = "Precondition failed"
+
+
+class ExternalIdTaken(Problem):
+    """another context has this externalId: nothing was changed"""
+
+    status = 409
+    code = "external_id_taken"
+    title = "External id taken"
 
 
 class PayloadTooLarge(Problem):

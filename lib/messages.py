@@ -2,17 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import accumulate
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from psycopg import AsyncConnection
-from psycopg.errors import UniqueViolation
+from psycopg.errors import CheckViolation, UniqueViolation
 from psycopg.rows import args_row, class_row
 
 from lib import errors
 from lib.errors import Place
-from lib.models import Idempotency
+from lib.models import MAX_AHEAD, Idempotency
 
 # A message as this API answers with it. models.Message says the same in Python; a test holds the two together.
 MESSAGE_JSON = """(
@@ -29,9 +30,11 @@ MESSAGE_JSON = """(
 # No batch is larger, and no page: what comes before the last message of either is never more.
 MAX_BYTES = 4_500_000
 
-# What a message's JSON has beyond what its client sent, at most, in bytes: names, ids, a time and numbers; a test
-# holds it.
+# What a message's JSON has beyond what its client sent, at most, in bytes: an id, a time and numbers; a test holds it.
 ENVELOPE_BYTES = 400
+
+# What a client sent of a message, in bytes, by which reads stop before they are more than can be answered.
+MESSAGE_BYTES = "json_bytes + octet_length(concat(tool_call_id, tool_name, model))"
 
 
 class MessageRow(NamedTuple):
@@ -54,46 +57,62 @@ class Appended:
     replayed: bool
 
 
+# Whether it changes the context's metadata → statement: setting it to what it was would check its size again.
 # One statement and so one round trip: the update takes the row lock that puts writers in line, and all of it happens
 # or nothing. The texts come from the request itself and are kept to the letter. A key that a request in flight is
-# claiming cannot be seen, but breaks append_keys_pkey.
-APPEND = f"""
-WITH context AS (
-    UPDATE contexts
-    SET message_count = message_count + %(count)s,
-        total_tokens = total_tokens + %(tokens)s,
-        latest_version = latest_version + %(count)s,
-        updated_at = clock_timestamp()
-    WHERE id = %(context_id)s AND deleted_at IS NULL
-        AND (%(expected_versions)s::bigint[] IS NULL OR latest_version = ANY (%(expected_versions)s))
-        AND NOT EXISTS (SELECT FROM append_keys WHERE context_id = %(context_id)s AND key = %(key)s)
-    RETURNING id, latest_version, latest_version - %(count)s AS base_version,
-        total_tokens - %(tokens)s AS base_tokens, updated_at
-), claim AS (
-    INSERT INTO append_keys (context_id, key, fingerprint, first_version, last_version)
-    SELECT id, %(key)s, %(fingerprint)s, base_version + 1, latest_version FROM context WHERE %(key)s::text IS NOT NULL
-)
-INSERT INTO messages AS message (
-    context_id, version, role, content, tool_calls, call_ids, tool_call_id, tool_name, model, metadata,
-    token_count, cumulative_tokens, created_at, embedding
-)
-SELECT context.id, context.base_version + batch.position, batch.role, batch.content, batch.tool_calls,
-    (SELECT array_agg(call ->> 'id') FROM json_array_elements(batch.tool_calls) AS call),
-    batch.tool_call_id, batch.tool_name, batch.model, coalesce(batch.metadata, '{{}}'),
-    batch.token_count, context.base_tokens + batch.running_tokens, context.updated_at, batch.embedding
-FROM context, ROWS FROM (
-    json_to_recordset(%(body)s::json -> 'messages') AS (
-        role text, content json, "toolCalls" json, "toolCallId" text, "toolName" text, model text, metadata json
-    ),
-    unnest(%(token_counts)s::integer[]),
-    unnest(%(running_tokens)s::bigint[]),
-    unnest(%(embeddings)s::vector[])
-) WITH ORDINALITY AS batch (
-    role, content, tool_calls, tool_call_id, tool_name, model, metadata,
-    token_count, running_tokens, embedding, position
-)
-RETURNING (SELECT latest_version FROM context), version, {MESSAGE_JSON} AS json
-"""
+# claiming cannot be seen, but breaks append_keys_pkey. updated_at is never before a message, nor before itself, even
+# where the clock is; so it is a time for messages that bring none.
+APPEND = {
+    patches: f"""
+    WITH context AS (
+        UPDATE contexts
+        SET message_count = message_count + %(count)s,
+            total_tokens = total_tokens + %(tokens)s,
+            latest_version = latest_version + %(count)s,
+            {metadata}
+            updated_at = greatest(clock_timestamp(), updated_at + interval '1 microsecond', %(newest_at)s)
+        WHERE id = %(context_id)s AND deleted_at IS NULL
+            AND (%(expected_versions)s::bigint[] IS NULL OR latest_version = ANY (%(expected_versions)s))
+            AND NOT EXISTS (SELECT FROM append_keys WHERE context_id = %(context_id)s AND key = %(key)s)
+        RETURNING id, latest_version, latest_version - %(count)s AS base_version,
+            total_tokens - %(tokens)s AS base_tokens, updated_at,
+            CASE WHEN %(oldest_at)s::timestamptz IS NOT NULL
+                THEN previous_created_at(id, latest_version - %(count)s, %(oldest_at)s) END AS previous_created_at
+    ), claim AS (
+        INSERT INTO append_keys (context_id, key, fingerprint, first_version, last_version)
+        SELECT id, %(key)s, %(fingerprint)s, base_version + 1, latest_version
+        FROM context
+        WHERE %(key)s::text IS NOT NULL
+    )
+    INSERT INTO messages AS message (
+        context_id, version, role, content, tool_calls, call_ids, tool_call_id, tool_name, model, metadata,
+        token_count, cumulative_tokens, created_at, embedding
+    )
+    SELECT context.id, context.base_version + batch.position, batch.role, batch.content, batch.tool_calls,
+        (SELECT array_agg(call ->> 'id') FROM json_array_elements(batch.tool_calls) AS call),
+        batch.tool_call_id, batch.tool_name, batch.model, coalesce(batch.metadata, '{{}}'),
+        batch.token_count, context.base_tokens + batch.running_tokens,
+        coalesce(greatest(batch.created_at, context.previous_created_at), context.updated_at),
+        (batch.embedding #>> '{{}}')::vector
+    FROM context, ROWS FROM (
+        json_to_recordset(%(body)s::json -> 'messages') AS (
+            role text, content json, "toolCalls" json, "toolCallId" text, "toolName" text, model text, metadata json,
+            embedding json
+        ),
+        unnest(%(token_counts)s::integer[]),
+        unnest(%(running_tokens)s::bigint[]),
+        unnest(%(created_at)s::timestamptz[])
+    ) WITH ORDINALITY AS batch (
+        role, content, tool_calls, tool_call_id, tool_name, model, metadata, embedding,
+        token_count, running_tokens, created_at, position
+    )
+    RETURNING (SELECT latest_version FROM context), version, {MESSAGE_JSON} AS json
+    """
+    for patches, metadata in (
+        (False, ""),
+        (True, "metadata = json_merge_patch(metadata, (%(body)s::json -> 'contextMetadata')::jsonb),"),
+    )
+}
 
 
 async def append(
@@ -102,19 +121,22 @@ async def append(
     *,
     body: str,
     token_counts: Sequence[int],
-    embeddings: Sequence[Sequence[float] | None],
+    created_at: Sequence[datetime | None] = (),
+    patches_metadata: bool = False,
     expected_versions: Sequence[int] | None = None,
     idempotency: Idempotency | None = None,
 ) -> Appended:
-    """Stores the JSON text of a models.Append: all of its messages or none.
+    """Stores the JSON text of a models.Append: all of its messages, and its patch of metadata, or nothing.
 
-    token_counts (tokens) and embeddings have one entry per message. expected_versions, where given, must include the
-    context's latest version. Raises ContextNotFound, VersionConflict, IdempotencyKeyReused.
+    token_counts (tokens) and created_at have one entry per message, the latter may be empty. expected_versions, where
+    given, must include the context's latest version. Raises ContextNotFound, VersionConflict, IdempotencyKeyReused,
+    and InvalidBody for times that run backwards and for metadata that would grow too large.
     """
+    times = _times(created_at)
     async with conn.cursor(row_factory=args_row(MessageRow)) as cursor:
         try:
             await cursor.execute(
-                APPEND,
+                APPEND[patches_metadata],
                 {
                     "context_id": context_id,
                     "body": body,
@@ -122,7 +144,9 @@ async def append(
                     "tokens": sum(token_counts),
                     "token_counts": list(token_counts),
                     "running_tokens": list(accumulate(token_counts)),
-                    "embeddings": _vectors(embeddings),
+                    "created_at": times,
+                    "oldest_at": next(filter(None, created_at), None),
+                    "newest_at": times and times[-1],
                     "expected_versions": expected_versions,
                     "key": idempotency and idempotency.key,
                     "fingerprint": idempotency and idempotency.fingerprint,
@@ -133,9 +157,43 @@ async def append(
             if error.diag.constraint_name != "append_keys_pkey":
                 raise
             rows = []
+        except CheckViolation as error:
+            if error.diag.constraint_name == "messages_created_at_check":
+                place = _before(next(index for index, given in enumerate(created_at) if given))
+            elif error.diag.constraint_name == "context_metadata_size_check":
+                place = Place("/contextMetadata", errors.METADATA_TOO_LARGE)
+            else:
+                raise
+            raise errors.InvalidBody(places=[place]) from error
     if not rows:
         return await _not_stored(conn, context_id, idempotency)
     return Appended(rows, rows[-1].version, replayed=False)
+
+
+def _times(given: Sequence[datetime | None]) -> list[datetime] | None:
+    """The time of each message of a batch: now where none is given, but never before the one before it.
+
+    None where none is given at all. Raises InvalidBody for those that are before the one before them, or in the future.
+    """
+    if not any(given):
+        return None
+    now = datetime.now(UTC)
+    times: list[datetime] = []
+    places: list[Place] = []
+    for index, time in enumerate(given):
+        previous = times[-1] if times else datetime.min.replace(tzinfo=UTC)
+        if time and time > now + MAX_AHEAD:
+            places.append(Place(f"/messages/{index}/createdAt", "must not be in the future"))
+        elif time and time < previous:
+            places.append(_before(index))
+        times.append(max(previous, time or now))
+    if places:
+        raise errors.InvalidBody(places=places)
+    return times
+
+
+def _before(index: int) -> Place:
+    return Place(f"/messages/{index}/createdAt", "must not be before the message before it")
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,17 +230,9 @@ async def _not_stored(conn: AsyncConnection[Any], context_id: UUID, idempotency:
     return Appended(rows, claim.last_version, replayed=True)
 
 
-def _vectors(embeddings: Sequence[Sequence[float] | None]) -> list[str | None] | None:
-    """pgvector's text of each embedding; None where there is none at all, so that pgvector need not be imported."""
-    if not any(embeddings):
-        return None
-    from pgvector import Vector  # noqa: PLC0415 - most appends have no embedding, and cold starts pay for imports
-
-    return [None if embedding is None else Vector(embedding).to_text() for embedding in embeddings]
-
-
-# order → statement. The sum stops before PostgreSQL sends more than can be answered. The context's row comes even where
-# no message does, to tell an empty page from an unknown context.
+# order → statement. A page is a range of versions, which have no gaps: with both of its ends known, no plan reads more.
+# The sum stops before PostgreSQL sends more than can be answered. The context's row comes even where no message does,
+# to tell an empty page from an unknown context.
 PAGE = {
     order: f"""
     SELECT context.latest_version, coalesce(page.version, 0), page.json
@@ -190,21 +240,28 @@ PAGE = {
     LEFT JOIN LATERAL (
         SELECT message.version, {MESSAGE_JSON} AS json
         FROM (
-            SELECT found.*,
-                sum(json_bytes) OVER (ORDER BY version {order} ROWS UNBOUNDED PRECEDING) - json_bytes AS bytes_before
+            SELECT found.*, sum({MESSAGE_BYTES}) OVER (ORDER BY version {order} ROWS UNBOUNDED PRECEDING)
+                - ({MESSAGE_BYTES}) AS bytes_before
             FROM messages AS found
-            WHERE context_id = context.id AND deleted_at IS NULL
-                AND version {after} coalesce(%(cursor)s, {start})
-                AND version <= coalesce(%(at)s, context.latest_version)
-            ORDER BY version {order}
-            LIMIT %(limit)s
+            WHERE context_id = context.id AND version BETWEEN {first} AND {last}
         ) AS message
         WHERE message.bytes_before <= {MAX_BYTES}
     ) AS page ON true
     WHERE context.id = %(context_id)s AND context.deleted_at IS NULL
     ORDER BY page.version {order}
     """
-    for order, after, start in (("asc", ">", "0"), ("desc", "<", "context.latest_version + 1"))
+    for order, first, last in (
+        (
+            "asc",
+            "least(%(cursor)s, context.latest_version) + 1",
+            "least(least(%(cursor)s, context.latest_version) + %(limit)s, %(at)s)",
+        ),
+        (
+            "desc",
+            "least(%(cursor)s - 1, %(at)s, context.latest_version) - %(limit)s + 1",
+            "least(%(cursor)s - 1, %(at)s, context.latest_version)",
+        ),
+    )
 }
 
 
@@ -222,7 +279,9 @@ async def page(
     The last message of limit + 1 only says that there are more. Raises ContextNotFound, InvalidParameter.
     """
     async with conn.cursor(row_factory=args_row(MessageRow)) as rows:
-        await rows.execute(PAGE[order], {"context_id": context_id, "cursor": cursor, "at": at, "limit": limit + 1})
+        # An ascending page starts after version 0, a descending one with the latest.
+        start = 0 if cursor is None and order == "asc" else cursor
+        await rows.execute(PAGE[order], {"context_id": context_id, "cursor": start, "at": at, "limit": limit + 1})
         found = await rows.fetchall()
     if not found:
         raise errors.ContextNotFound

@@ -3,15 +3,17 @@
 Answers are not built from these models (PostgreSQL writes their JSON), but tests hold every answer against them.
 """
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from types import NoneType
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypedDict
 from uuid import UUID
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -22,6 +24,7 @@ from pydantic import (
     Tag,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
@@ -29,7 +32,9 @@ from pydantic_core import PydanticCustomError
 from lib import errors, jsontext
 
 EMBEDDING_DIMENSIONS = 1536
+# Characters. Some libraries carry a signature in the id of a call.
 MAX_NAME_LENGTH = 255
+MAX_CALL_ID_LENGTH = 4096
 MAX_BATCH = 1000
 MAX_LIMIT = 1000
 DEFAULT_LIMIT = 50
@@ -41,8 +46,11 @@ MAX_BIGINT = 2**63 - 1
 # pgvector keeps single-precision floats and refuses what is larger.
 MAX_SINGLE = 3.4028234663852886e38
 
-# A context's metadata, as JSON text. It is read with every context of a list and stands in an index.
+# A context's metadata, as a request brings it: JSON text. It is read with every context of a list, and is indexed.
 MAX_METADATA_BYTES = 65_536
+
+# How far the clock of a client may be ahead of ours.
+MAX_AHEAD = timedelta(minutes=1)
 
 # The types of parts whose `text` a model reads, in OpenAI's (chat and responses) and Anthropic's shapes.
 TEXT_PARTS = {"text", "input_text", "output_text"}
@@ -65,32 +73,53 @@ class Model(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, extra="forbid", strict=True, defer_build=True)
 
 
-class Open(BaseModel):
-    """Known members are checked; unknown ones are kept as they came."""
+class Sent(Model):
+    """What a client sends as JSON."""
 
-    model_config = ConfigDict(extra="allow", strict=True, defer_build=True)
+    @model_validator(mode="before")
+    @classmethod
+    def _few_members(cls, value: Any) -> Any:
+        # An error for each unknown member takes a kilobyte, and there may be half a million of them.
+        if isinstance(value, dict) and len(value) > len(cls.model_fields) + errors.MAX_PLACES:
+            raise PydanticCustomError("too_many", "has more than {most} unknown members", {"most": errors.MAX_PLACES})
+        return value
+
+
+# Of the following, known members are checked and unknown ones kept as they came. Dictionaries, because a message may
+# have 200,000 parts, and a model of each would take three times the time and twice the memory.
+OPEN = ConfigDict(extra="allow", strict=True)
+
+type Name = Annotated[str, Field(max_length=MAX_NAME_LENGTH)]
+type ExternalId = Annotated[str, Field(min_length=1, max_length=MAX_NAME_LENGTH)]
+type CallId = Annotated[str, Field(min_length=1, max_length=MAX_CALL_ID_LENGTH)]
 
 
 # --- Messages
 
 
-class Part(Open):
+class Part(TypedDict):
     """One part of a message's content. Types this API does not know are kept untouched."""
+
+    __pydantic_config__ = OPEN  # type: ignore[misc] # pydantic's way of configuring a TypedDict
 
     type: str
 
 
-class Function(Open):
+class Function(TypedDict):
     """The function that a tool call names; arguments is the JSON text that the model wrote, valid or not."""
 
-    name: str
+    __pydantic_config__ = OPEN  # type: ignore[misc] # as above
+
+    name: Name
     arguments: str
 
 
-class ToolCall(Open):
+class ToolCall(TypedDict):
     """One call that an assistant message makes."""
 
-    id: Annotated[str, Field(min_length=1)]
+    __pydantic_config__ = OPEN  # type: ignore[misc] # as above
+
+    id: CallId
     type: Literal["function"]
     function: Function
 
@@ -117,6 +146,26 @@ type Embedding = Annotated[
 ]
 
 
+_RFC_3339 = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?(?:[Zz]|[+-][0-9]{2}:[0-9]{2})", re.ASCII
+)
+
+
+def time(value: Any) -> Any:
+    """The time that an RFC 3339 text names, in UTC and to the microsecond; PydanticCustomError for any other text."""
+    if not isinstance(value, str):
+        return value
+    try:
+        if _RFC_3339.fullmatch(value):
+            return datetime.fromisoformat(value.upper()).astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise PydanticCustomError("time", "must be a time such as 2026-11-21T09:30:00Z (RFC 3339)")
+
+
+type Time = Annotated[datetime, BeforeValidator(time)]
+
+
 # What the validators below say across members, for the OpenAPI document.
 _TEXT_OR_PARTS: dict[str, JsonValue] = {"content": {"type": ["string", "array"]}}
 _NO_CALLS: dict[str, JsonValue] = {"toolCalls": {"type": "null"}}
@@ -141,7 +190,7 @@ _SHAPES: list[JsonValue] = [
 ]
 
 
-class NewMessage(Model):
+class NewMessage(Sent):
     """A message as a client appends it. null stands for an absent member."""
 
     model_config = ConfigDict(json_schema_extra={"anyOf": _SHAPES})
@@ -149,28 +198,31 @@ class NewMessage(Model):
     role: Role
     tool_calls: ToolCalls | None = Field(None, description="assistant only")
     content: Content = Field(None, validate_default=True, description="null only where toolCalls is given")
-    tool_call_id: Annotated[str, Field(min_length=1)] | None = Field(
+    tool_call_id: CallId | None = Field(
         None, validate_default=True, description="the call that a tool message answers; required for role tool"
     )
-    tool_name: str | None = None
-    model: str | None = None
+    tool_name: Name | None = None
+    model: Name | None = None
     metadata: dict[str, Any] | None = None
     token_count: Annotated[int, Field(ge=1, le=MAX_INTEGER), BeforeValidator(_integral)] | None = Field(
         None, description="tokens, taken as they are; counted with o200k_base where absent"
     )
     embedding: Embedding | None = None
+    created_at: Time | None = Field(
+        None, description="not before the message before it, nor in the future; the time of the append where absent"
+    )
 
     def texts(self) -> Iterator[str]:
         """What a model reads as text: the content or its text parts, each call's name and arguments."""
         if isinstance(self.content, str):
             yield self.content
         for part in self.content if isinstance(self.content, list) else ():
-            text = (part.model_extra or {}).get("text")
-            if part.type in TEXT_PARTS and isinstance(text, str):
+            text = part.get("text")
+            if part["type"] in TEXT_PARTS and isinstance(text, str):
                 yield text
         for call in self.tool_calls or ():
-            yield call.function.name
-            yield call.function.arguments
+            yield call["function"]["name"]
+            yield call["function"]["arguments"]
 
     @field_validator("tool_calls")
     @classmethod
@@ -197,12 +249,21 @@ class NewMessage(Model):
         return value
 
 
-class Append(Model):
+def _small(patch: dict[str, Any]) -> dict[str, Any]:
+    if len(json.dumps(patch, ensure_ascii=False, separators=(",", ":")).encode()) > MAX_METADATA_BYTES:
+        raise PydanticCustomError("metadata", f"must not be larger than {MAX_METADATA_BYTES:,} bytes")
+    return patch
+
+
+class Append(Sent):
     """The body of an append."""
 
     messages: Annotated[list[NewMessage], Field(min_length=1, max_length=MAX_BATCH)]
     expected_version: Annotated[int, Field(ge=0, le=MAX_BIGINT), BeforeValidator(_integral)] | None = Field(
         None, description="the latest version that the context must have; 409 if it has another"
+    )
+    context_metadata: Annotated[dict[str, Any], AfterValidator(_small)] | None = Field(
+        None, description="a merge patch (RFC 7396) of the context's metadata, applied with the messages or not at all"
     )
 
 
@@ -235,17 +296,21 @@ class Message(Model):
 # --- Contexts
 
 
-class NewContext(Model):
+class NewContext(Sent):
     """The body that creates a context."""
 
-    name: Annotated[str, Field(max_length=MAX_NAME_LENGTH)] | None = None
+    name: Name | None = None
+    external_id: ExternalId | None = Field(
+        None, description="the client's own id; where a context has it, that one is the answer (200) and none is made"
+    )
     metadata: dict[str, Any] | None = None
 
 
-class ContextPatch(Model):
-    """The body that changes a context: metadata by JSON merge patch (RFC 7396), null clears either member."""
+class ContextPatch(Sent):
+    """The body that changes a context: metadata by JSON merge patch (RFC 7396), null clears any member."""
 
-    name: Annotated[str, Field(max_length=MAX_NAME_LENGTH)] | None = None
+    name: Name | None = None
+    external_id: ExternalId | None = Field(None, description="409 where another context has it")
     metadata: dict[str, Any] | None = None
 
 
@@ -254,6 +319,7 @@ class Context(Model):
 
     id: UUID
     name: str | None
+    external_id: str | None = Field(description="the client's own id, unique among contexts that are not deleted")
     metadata: dict[str, Any]
     message_count: int
     total_tokens: int = Field(description="tokens of all its messages")
@@ -292,6 +358,12 @@ class HealthQuery(Model):
     )
 
 
+def _storable(text: str) -> str:
+    if "\0" in text:
+        raise PydanticCustomError("text", "holds U+0000, which PostgreSQL cannot store")
+    return text
+
+
 def _whole(text: str) -> int:
     if not re.fullmatch(r"-?[0-9]{1,19}", text, re.ASCII):
         raise PydanticCustomError("whole", "must be a whole number within 64 bits")
@@ -316,10 +388,15 @@ class ContextsQuery(Model):
     """The parameters of a list of contexts."""
 
     limit: Limit = DEFAULT_LIMIT
-    cursor: str | None = Field(None, description="nextCursor of the page before")
+    cursor: Annotated[str, Field(max_length=MAX_NAME_LENGTH)] | None = Field(
+        None, description="nextCursor of the page before"
+    )
     order: Order = Field("desc", description="by the time of creation; desc is newest first")
     metadata: Annotated[str, BeforeValidator(_json_object)] | None = Field(
         None, description="JSON object that a context's metadata must contain"
+    )
+    external_id: Annotated[ExternalId, AfterValidator(_storable)] | None = Field(
+        None, description="the client's own id, which one context has at most"
     )
 
 

@@ -13,7 +13,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import args_row
 
 from lib import errors
-from lib.messages import MESSAGE_JSON, check_at
+from lib.messages import MESSAGE_BYTES, MESSAGE_JSON, check_at
 
 # Bytes of JSON above which a window takes no further unit: Vercel carries answers of 4.5 MB.
 MAX_BYTES = 4_400_000
@@ -136,59 +136,61 @@ def _callers(candidates: Sequence[Candidate]) -> list[int | None]:
     return callers
 
 
-# The running sum turns the budget into a range of messages_cumulative_tokens_idx. Both ends of the range matter: with
-# one alone the planner expects a third of the history and may scan it. The message across the budget comes too, so
-# that there is always one. The sum of bytes stops images, which have no tokens, from being read by the gigabyte.
-CANDIDATES = f"""
-SELECT coalesce(candidate.version, 0), candidate.token_count, candidate.call_ids, candidate.tool_call_id,
-    candidate.json, context.latest_version, context.total_tokens
-FROM context
-LEFT JOIN LATERAL (
-    SELECT message.version, message.token_count, message.call_ids, message.tool_call_id, {MESSAGE_JSON} AS json
-    FROM (
-        SELECT newest.*,
-            sum(json_bytes) OVER (ORDER BY cumulative_tokens DESC, version DESC ROWS UNBOUNDED PRECEDING)
-                - json_bytes AS bytes_newer
-        FROM messages AS newest
-        WHERE context_id = context.id AND deleted_at IS NULL AND version <= context.version
-            AND cumulative_tokens BETWEEN context.total_tokens - %(budget)s AND context.total_tokens
-        ORDER BY cumulative_tokens DESC, version DESC
-        LIMIT {MAX_MESSAGES}
-    ) AS message
-    WHERE message.bytes_newer <= {MAX_BYTES}
-) AS candidate ON true
-ORDER BY candidate.version
-"""
-
-WINDOW = f"""
-WITH context AS (
-    SELECT id, latest_version, latest_version AS version, total_tokens
-    FROM contexts
-    WHERE id = %(context_id)s AND deleted_at IS NULL
-)
-{CANDIDATES}
-"""
-
-# A statement of its own, so that the other has one plan for all its calls. Materialized, lest the sum at the past
-# version is looked up again for every row.
-WINDOW_AT = f"""
-WITH context AS MATERIALIZED (
-    SELECT id, latest_version, %(at)s AS version, coalesce((
-        SELECT past.cumulative_tokens FROM messages AS past
-        WHERE past.context_id = contexts.id AND past.version = %(at)s
-    ), 0) AS total_tokens
-    FROM contexts
-    WHERE id = %(context_id)s AND deleted_at IS NULL
-)
-{CANDIDATES}
-"""
+# The running sum turns the budget into a range of versions, by one look into messages_window_idx: the last message that
+# is more than the budget away. With both of its ends known no plan reads more than the range. The message across the
+# budget comes too, so that there is always one. The sum of bytes stops images, which have no tokens, from being read by
+# the gigabyte. Materialized, lest the looks are repeated for every row.
+# past (whether at a version before the latest) → statement: so each has one plan for all its calls.
+WINDOW = {
+    past: f"""
+    WITH context AS MATERIALIZED (
+        SELECT id, latest_version, {version} AS version, {total_tokens} AS total_tokens
+        FROM contexts
+        WHERE id = %(context_id)s AND deleted_at IS NULL
+    ), reach AS MATERIALIZED (
+        SELECT greatest(version - {MAX_MESSAGES}, (
+            SELECT older.version
+            FROM messages AS older
+            WHERE older.context_id = context.id AND older.cumulative_tokens < context.total_tokens - %(budget)s
+            ORDER BY older.cumulative_tokens DESC, older.version DESC
+            LIMIT 1
+        )) + 1 AS first_version
+        FROM context
+    )
+    SELECT coalesce(candidate.version, 0), candidate.token_count, candidate.call_ids, candidate.tool_call_id,
+        candidate.json, context.latest_version, context.total_tokens
+    FROM context
+    CROSS JOIN reach
+    LEFT JOIN LATERAL (
+        SELECT message.version, message.token_count, message.call_ids, message.tool_call_id, {MESSAGE_JSON} AS json
+        FROM (
+            SELECT newest.*, sum({MESSAGE_BYTES}) OVER (ORDER BY version DESC ROWS UNBOUNDED PRECEDING)
+                - ({MESSAGE_BYTES}) AS bytes_newer
+            FROM messages AS newest
+            WHERE context_id = context.id AND version BETWEEN reach.first_version AND context.version
+        ) AS message
+        WHERE message.bytes_newer <= {MAX_BYTES}
+    ) AS candidate ON true
+    ORDER BY candidate.version
+    """
+    for past, version, total_tokens in (
+        (False, "latest_version", "total_tokens"),
+        (
+            True,
+            "%(at)s",
+            """coalesce((
+            SELECT past.cumulative_tokens FROM messages AS past
+            WHERE past.context_id = contexts.id AND past.version = %(at)s
+        ), 0)""",
+        ),
+    )
+}
 
 
 async def read(conn: AsyncConnection[Any], context_id: UUID, *, budget: int, at: int | None = None) -> Window:
     """The window of budget tokens, as it was at version at. Raises ContextNotFound, InvalidParameter."""
     async with conn.cursor(row_factory=args_row(Candidate)) as cursor:
-        statement = WINDOW if at is None else WINDOW_AT
-        await cursor.execute(statement, {"context_id": context_id, "budget": budget, "at": at})
+        await cursor.execute(WINDOW[at is not None], {"context_id": context_id, "budget": budget, "at": at})
         candidates = await cursor.fetchall()
     if not candidates:
         raise errors.ContextNotFound
@@ -210,12 +212,12 @@ async def read(conn: AsyncConnection[Any], context_id: UUID, *, budget: int, at:
 BACK_TO_CALLS = f"""
 SELECT message.version, message.token_count, message.call_ids, message.tool_call_id, {MESSAGE_JSON} AS json
 FROM messages AS message
-WHERE message.context_id = %(context_id)s AND message.deleted_at IS NULL AND message.version < %(before)s
+WHERE message.context_id = %(context_id)s AND message.version < %(before)s
     AND message.version >= (
         SELECT min(newest) FROM (
             SELECT max(caller.version) AS newest
             FROM messages AS caller, unnest(caller.call_ids) AS call_id
-            WHERE caller.context_id = %(context_id)s AND caller.deleted_at IS NULL
+            WHERE caller.context_id = %(context_id)s
                 AND caller.version BETWEEN %(before)s - {MAX_REACH} AND %(before)s - 1
                 AND call_id = ANY (%(call_ids)s)
             GROUP BY call_id

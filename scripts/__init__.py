@@ -5,9 +5,15 @@ migrate  apply migrations/ to a database
 load     load transcripts over HTTP
 openapi  write public/openapi.json
 bundle   build what Vercel deploys, check it and run it
+smoke    prove that a deployment works
 bench    measure the API against floors
 chaos    break everything around the service while it is used
-stack    no command: what the others run on
 
-Arrows: bench and chaos -> the other commands -> stack -> migrate, lib, api. Neither bench nor chaos knows the other.
+No commands:
+
+statements  split the text of SQL, for migrate
+stack       what the others run on
+
+Arrows: bench and chaos -> the other commands -> stack -> migrate -> statements; stack -> lib, api. Neither bench nor
+chaos knows the other.
 """

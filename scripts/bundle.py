@@ -21,7 +21,7 @@ from pathlib import Path
 
 import httpx
 
-from scripts import migrate
+from scripts import migrate, smoke
 from scripts.dev import listening_socket
 from scripts.stack import postgres, probes
 from scripts.stack.pgbouncer import PgBouncerError, pgbouncer
@@ -379,10 +379,12 @@ def main(arguments: list[str] | None = None) -> int:
             list(migrate.up(url))
             with Deployment(bundle, environment(named_as_neons(pooler.url))) as deployment:
                 try_out(deployment)
+                print("\n  smoke")
+                smoke.run(smoke.target(deployment.url, API_KEY))
                 compare(deployment, url)
                 if chosen.test:
                     run_tests(deployment, url)
-    except (BundleError, StartError, PgBouncerError, migrate.MigrationError) as error:
+    except (BundleError, StartError, PgBouncerError, migrate.MigrationError, smoke.SmokeError) as error:
         print(f"bundle: {error}", file=sys.stderr)
         return 1
     return 0

@@ -2,8 +2,8 @@
 
 Needs nothing but psycopg. Connects to DATABASE_URL_UNPOOLED or else DATABASE_URL, and never prints either. A file runs
 in one transaction with the record of it. One whose first line is `-- migrate: no-transaction` holds statements that
-cannot (CREATE INDEX CONCURRENTLY), each ended by a semicolon at the end of a line. It is recorded after the last of
-them and, where one fails, runs again from the first: so it drops first what a failed run may have left.
+cannot (CREATE INDEX CONCURRENTLY). It is recorded after the last of them and, where one fails, runs again from the
+first: so it drops first what a failed run may have left.
 """
 
 import argparse
@@ -21,12 +21,14 @@ from typing import Any
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.pq import TransactionStatus
 from psycopg.rows import class_row
+
+from scripts.statements import Statement, split
 
 DIRECTORY = Path(__file__).parent.parent / "migrations"
 FILE_NAME = re.compile(r"[0-9]{4}_[a-z0-9_]+")
 NO_TRANSACTION = "-- migrate: no-transaction"
-END_OF_STATEMENT = re.compile(r"(?<=;)[ \t]*$", re.MULTILINE)
 
 # Any number will do, as long as nothing else in the database uses it: "kata" in ASCII.
 LOCK_KEY = 0x6B617461
@@ -36,11 +38,6 @@ LOCK_TIMEOUT = "5s"
 
 # Seconds to wait for another run, which may rightly be busy for long.
 RUN_TIMEOUT = 600
-
-TRANSACTION_CONTROL = re.compile(
-    r"^\s*((begin|commit|rollback|abort)(\s+work|\s+transaction)?|start\s+transaction)\s*;",
-    re.IGNORECASE | re.MULTILINE,
-)
 
 
 class MigrationError(Exception):
@@ -63,11 +60,6 @@ class Migration:
     def in_transaction(self) -> bool:
         """Whether the file may run inside a transaction, which is the rule."""
         return self.sql.partition("\n")[0].rstrip() != NO_TRANSACTION
-
-    @property
-    def statements(self) -> list[str]:
-        """What is sent to the server at a time: the file, or each statement of one that takes no transaction."""
-        return [self.sql] if self.in_transaction else END_OF_STATEMENT.split(self.sql)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +95,16 @@ def status(url: str, directory: Path = DIRECTORY) -> tuple[list[Applied], list[M
 
 def new(name: str, directory: Path = DIRECTORY) -> Path:
     """An empty migration with the next number. Raises MigrationError for a name that is not a_few_words."""
-    number = max((int(migration.name[:4]) for migration in files(directory)), default=0) + 1
-    stem = f"{number:04}_{name}"
+    stem = f"{_next_number(files(directory)):04}_{name}"
     if not FILE_NAME.fullmatch(stem):
         raise MigrationError(f"cannot use {name!r} as a name: use lower-case letters, digits and underscores")
     path = directory / f"{stem}.sql"
     path.write_text("-- What this changes, why, and how it behaves on a large table: which locks, for how long.\n")
     return path
+
+
+def _next_number(migrations: list[Migration]) -> int:
+    return max((int(migration.name[:4]) for migration in migrations), default=0) + 1
 
 
 def files(directory: Path) -> list[Migration]:
@@ -128,6 +123,8 @@ def _read(path: Path) -> Migration:
         sql = path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
         raise MigrationError(f"cannot read {path.name}: it is not UTF-8") from None
+    except OSError as error:
+        raise MigrationError(f"cannot read {path.name}: {error.strerror}") from None
     if "\0" in sql:
         raise MigrationError(f"cannot read {path.name}: it holds a NUL, where PostgreSQL would stop reading")
     return Migration(path.stem, sql)
@@ -155,27 +152,64 @@ WHERE NOT indisvalid AND strpos(%(sql)s, relname) > 0
 
 def _apply(conn: psycopg.Connection, migration: Migration) -> int:
     name = migration.name
-    if migration.in_transaction and TRANSACTION_CONTROL.search(migration.sql):
-        raise MigrationError(f"cannot apply {name}: it has a transaction already, so take BEGIN, COMMIT and so on out")
+    statements = list(split(migration.sql))
+    # Before any of them runs: with a COMMIT half of the file would stay, whatever becomes of the rest.
+    for statement in statements:
+        if _controls_transaction(statement):
+            raise MigrationError(
+                f"cannot apply {name}, line {statement.line}: it may not begin or end a transaction itself, so take"
+                f" {statement.words[0]} out"
+            )
     # What a file has SET is for itself.
     conn.execute("RESET ALL")
     conn.execute("SELECT set_config('lock_timeout', %s, false)", [LOCK_TIMEOUT])
     started = time.perf_counter()
     try:
         with conn.transaction() if migration.in_transaction else nullcontext():
-            for statement in migration.statements:
-                conn.execute(statement.encode())
+            for statement in statements:
+                tag = _execute(conn, name, statement)
+                ended = tag == "COMMIT" or conn.info.transaction_status == TransactionStatus.IDLE
+                if migration.in_transaction and ended:
+                    raise MigrationError(f"cannot go on with {name}, line {statement.line}: its transaction ended here")
             if not migration.in_transaction:
                 _check_indexes(conn, migration)
             milliseconds = round((time.perf_counter() - started) * 1000)
             conn.execute(RECORD, {"name": name, "checksum": migration.checksum, "duration_ms": milliseconds})
+    except psycopg.Error as error:  # a deferred constraint, say, which is checked at the end
+        raise MigrationError(f"cannot apply {name}: {_one_line(error)}") from None
+    except KeyboardInterrupt:
+        if migration.in_transaction:
+            raise
+        raise KeyboardInterrupt(f"{name} keeps what it had done by then, and starts again from its top") from None
+    return milliseconds
+
+
+def _controls_transaction(statement: Statement) -> bool:
+    """Whether it begins or ends a transaction, as no savepoint does."""
+    match statement.words:
+        case ["ROLLBACK", "TO", *_] | ["ROLLBACK", "WORK" | "TRANSACTION", "TO", *_]:
+            return False
+        case ["ABORT" | "BEGIN" | "COMMIT" | "END" | "ROLLBACK" | "START", *_] | ["PREPARE", "TRANSACTION", *_]:
+            return True
+    return False
+
+
+def _execute(conn: psycopg.Connection, name: str, statement: Statement) -> str | None:
+    """Runs statement and returns the server's word for what it was."""
+    try:
+        # Binary results come by the extended protocol only, where the server itself refuses more than one statement:
+        # so a COMMIT that split() has overlooked fails, and does not run.
+        text = statement.text.encode(conn.info.encoding)
+        return conn.execute(text, binary=True, prepare=False).statusmessage
     except psycopg.errors.LockNotAvailable:
         raise MigrationError(f"could not apply {name}: a table was busy for {LOCK_TIMEOUT}; run it again") from None
     except psycopg.Error as error:
+        line = statement.line + statement.text.count("\n", 0, int(error.diag.statement_position or 1) - 1)
+        raise MigrationError(f"cannot apply {name}, line {line}: {_one_line(error)}{_hint(error)}") from None
+    except UnicodeEncodeError:
         raise MigrationError(
-            f"cannot apply {name}{_line(migration, error)}: {_one_line(error)}{_hint(error)}"
+            f"cannot apply {name}, line {statement.line}: the client_encoding that it has set lacks a character of it"
         ) from None
-    return milliseconds
 
 
 def _check_indexes(conn: psycopg.Connection, migration: Migration) -> None:
@@ -186,14 +220,6 @@ def _check_indexes(conn: psycopg.Connection, migration: Migration) -> None:
             f"cannot record {migration.name}: an earlier run left {', '.join(invalid)} invalid;"
             " put DROP INDEX CONCURRENTLY IF EXISTS for it at the top of the file"
         )
-
-
-def _line(migration: Migration, error: psycopg.Error) -> str:
-    """The line that the error is about, where the server says so."""
-    position = error.diag.statement_position
-    if not position or not migration.in_transaction:
-        return ""
-    return f", line {migration.sql.count(chr(10), 0, int(position) - 1) + 1}"
 
 
 def _hint(error: psycopg.Error) -> str:
@@ -213,7 +239,13 @@ def _pending(migrations: list[Migration], applied: list[Applied]) -> list[Migrat
             f"cannot go on: applied migrations have changed: {', '.join(changed)}; restore them and add a new one"
         )
     done = {record.name for record in applied}
-    return [migration for migration in migrations if migration.name not in done]
+    pending = [migration for migration in migrations if migration.name not in done]
+    if late := [migration.name for migration in pending if migration.name < max(done, default="")]:
+        raise MigrationError(
+            f"cannot go on: {max(done)} is applied, and these numbers before it are not: {', '.join(late)};"
+            f" rename what is new, from {_next_number(migrations):04} on"
+        )
+    return pending
 
 
 APPLIED = "SELECT name, checksum, applied_at, duration_ms FROM schema_migrations ORDER BY name"
@@ -287,7 +319,7 @@ def _one_line(error: psycopg.Error) -> str:
 
 
 def main(arguments: list[str] | None = None, directory: Path = DIRECTORY) -> int:
-    """The command. Returns the exit status: 0, or 1 where something went wrong."""
+    """The command. Returns the exit status: 0, 1 where something went wrong, or 130 after an interrupt."""
     parser = argparse.ArgumentParser(prog="python -m scripts.migrate", description="Applies migrations/ to PostgreSQL.")
     commands = parser.add_subparsers(dest="command")
     commands.add_parser("up", help="apply what is pending (the default)")
@@ -311,6 +343,9 @@ def main(arguments: list[str] | None = None, directory: Path = DIRECTORY) -> int
     except MigrationError as error:
         print(f"migrate: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt as interrupt:
+        print(f"migrate: interrupted; {str(interrupt) or 'what was not applied was rolled back'}", file=sys.stderr)
+        return 130
     return 0
 
 

@@ -10,6 +10,7 @@ from pydantic.json_schema import models_json_schema
 from lib import __version__, models
 from lib.errors import (
     ContextNotFound,
+    ExternalIdTaken,
     IdempotencyKeyReused,
     InvalidBody,
     InvalidHeader,
@@ -108,7 +109,7 @@ def document() -> Schema:
             "Rename a context, or merge into its metadata",
             200,
             enveloped(context),
-            (*ON_A_CONTEXT, PreconditionFailed),
+            (*ON_A_CONTEXT, ExternalIdTaken, PreconditionFailed),
             body=models.ContextPatch,
             body_required=False,
             parameters=[IF_MATCH],

@@ -1,4 +1,4 @@
-"""The README does not lie: its commands are run, and what it shows and names is compared with what is there.
+"""The documents do not lie: their commands are run, and what they show and name is compared with what is there.
 
 In README.md and docs/, a block marked `sh` is run, all of a file's in one shell and in order; the `json`, `http` or
 `text` block behind it is what it prints, and without one it prints nothing. A block marked `bash` needs an account or
@@ -18,13 +18,23 @@ from typing import Any
 import httpx
 import pytest
 
-from lib import errors
+from lib import config, errors
 from lib.errors import Problem
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
+API = ROOT / "docs" / "api.md"
+FIGURES = ROOT / "docs" / "figures.md"
 OPERATIONS = ROOT / "docs" / "operations.md"
-DOCUMENTS = [README, OPERATIONS, ROOT / "CONTRIBUTING.md"]
+CONTRIBUTING = ROOT / "CONTRIBUTING.md"
+DOCUMENTS = [README, *sorted((ROOT / "docs").glob("*.md")), CONTRIBUTING]
+
+# Lines: what a newcomer reads to the end.
+MAX_README_LINES = 250
+
+# The headers that vercel.json puts on every answer, which documents leave out of the heads that they show.
+SETTINGS = json.loads((ROOT / "vercel.json").read_text())
+ADDED = {f"{header['key']}: {header['value']}".lower() for rule in SETTINGS["headers"] for header in rule["headers"]}
 
 SERVER = "http://127.0.0.1:3000"
 PYTHON = ".venv/bin/python"
@@ -64,9 +74,20 @@ def commands(document: Path) -> list[tuple[Block, Block | None]]:
     ]
 
 
+def prose(document: Path) -> str:
+    """A document without its fenced blocks."""
+    return FENCE.sub("", document.read_text())
+
+
 def code(document: Path) -> list[str]:
     """The spans of code in a document's prose and tables."""
-    return re.findall(r"`([^`\n]+)`", FENCE.sub("", document.read_text()))
+    return re.findall(r"`([^`\n]+)`", prose(document))
+
+
+def anchors(text: str, level: str = "#+") -> list[str]:
+    """What links to the headings of text say behind their #, by GitHub's rule."""
+    headings = re.findall(rf"^{level} (.+)$", text, re.MULTILINE)
+    return [re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings]
 
 
 def rows(document: Path, heading: str) -> list[list[str]]:
@@ -105,7 +126,7 @@ def parsed(text: str, language: str) -> Any:
         return json.loads(text)
     if language == "http":
         head, _, body = text.strip().partition("\n\n")
-        return sorted(head.lower().splitlines()), json.loads(body or "null")
+        return sorted(line for line in head.lower().splitlines() if line not in ADDED), json.loads(body or "null")
     return [line.rstrip() for line in text.strip().splitlines()]
 
 
@@ -181,15 +202,32 @@ class TestNames:
     @each_document
     def test_of_links_are_of_files_and_headings(self, document: Path) -> None:
         missing = []
-        for link in re.findall(r"\]\(([^):]+)\)", FENCE.sub("", document.read_text())):
+        for link in re.findall(r"\]\(([^):]+)\)", prose(document)):
             path, _, anchor = link.partition("#")
-            target = (document.parent / path) if path else document
-            headings = re.findall(r"^#+ (.+)$", target.read_text(), re.MULTILINE) if target.is_file() else []
-            anchors = {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
-            if not target.exists() or (anchor and anchor not in anchors):
+            target = document.parent / path if path else document
+            if not target.exists() or (anchor and anchor not in anchors(prose(target))):
                 missing.append(link)
 
         assert missing == []
+
+    @each_document
+    def test_of_contents_are_of_every_section_behind_them(self, document: Path) -> None:
+        _, contents, behind = prose(document).partition("\nContents: ")
+        listed = re.findall(r"\]\(#([^)]+)\)", behind.partition("\n\n")[0])
+
+        assert contents or document == CONTRIBUTING
+        assert listed == anchors(behind, "##")
+
+    def test_of_documents_are_all_in_the_readme(self) -> None:
+        linked = {(ROOT / link.partition("#")[0]) for link in re.findall(r"\]\(([^):]+)\)", prose(README))}
+
+        assert [document.name for document in DOCUMENTS if document not in {README, *linked}] == []
+
+    def test_of_the_layout_are_all_folders(self) -> None:
+        made = {line.strip("/") for line in (ROOT / ".gitignore").read_text().splitlines()}
+        folders = {path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith(".")}
+
+        assert set(re.findall(r"^    (\w+)/ ", prose(README), re.MULTILINE)) == folders - made
 
     def test_of_scripts_are_commands_that_explain_themselves(self) -> None:
         texts = "".join(document.read_text() for document in DOCUMENTS)
@@ -205,10 +243,15 @@ class TestNames:
         assert [script for script, answer in helps.items() if f"python -m {script}" not in answer.stdout] == []
 
 
+class TestReadme:
+    def test_is_short_enough_to_be_read_to_its_end(self) -> None:
+        assert len(README.read_text().splitlines()) <= MAX_README_LINES
+
+
 class TestTables:
     def test_of_endpoints_has_every_endpoint_and_no_other(self, api: httpx.Client) -> None:
         documented: dict[str, set[str]] = {}
-        for call, _ in rows(README, "call"):
+        for call, _ in rows(API, "call"):
             method, path = call.split("`")[1].split()
             documented.setdefault(path, {"OPTIONS"}).add(method)
             if method == "GET":
@@ -229,9 +272,20 @@ class TestTables:
 
         raised = [kind for kind in kinds(Problem) if not kind.__subclasses__() or kind is errors.VersionConflict]
 
-        assert {code: int(status) for code, status, _ in rows(README, "code")} == {
+        assert {code: int(status) for code, status, _ in rows(API, "code")} == {
             f"`{kind.code}`": kind.status for kind in raised
         }
+
+    def test_of_variables_has_every_variable_with_its_default(self) -> None:
+        assert rows(README, "variable") == [
+            [f"`{variable.name}`", variable.default and f"`{variable.default}`", variable.meaning]
+            for variable in config.VARIABLES
+        ]
+
+    def test_of_rates_is_the_same_in_the_readme_and_beside_the_other_figures(self) -> None:
+        rates = rows(FIGURES, "requests per second")
+
+        assert [row for row in rows(README, "requests per second") if row not in rates] == []
 
     def test_of_the_log_has_every_field(self, url: str, capsys: pytest.CaptureFixture[str]) -> None:
         httpx.get(f"{url}/api/health", headers={"x-request-id": "of-this-test"})

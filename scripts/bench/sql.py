@@ -121,7 +121,7 @@ async def _appends(report: Report, conn: AsyncConnection[Any], context_id: UUID)
         await conn.execute(BARE_INSERT, row)
 
     async def ours(_: int) -> None:
-        await messages.append(conn, context_id, body=turn, token_counts=[TOKENS] * 2, embeddings=[None] * 2)
+        await messages.append(conn, context_id, body=turn, token_counts=[TOKENS] * 2)
 
     names = "SELECT 1", "floor: INSERT of one row, bare table and primary key only", "append of a turn of two messages"
     subjects: list[Subject] = [lambda _: conn.execute("SELECT 1"), bare, ours]

@@ -43,6 +43,7 @@ class TestCreate:
         assert context == {
             "id": context["id"],
             "name": "support",
+            "externalId": None,
             "metadata": {"user": "u_1", "n": [1, {"x": None}]},
             "messageCount": 0,
             "totalTokens": 0,

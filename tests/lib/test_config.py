@@ -93,10 +93,3 @@ class TestDocumentation:
 
         for variable in config.VARIABLES:
             assert documented.get(variable.name) == variable.default, variable.name
-
-    def test_the_readme_lists_every_variable(self) -> None:
-        readme = (ROOT / "README.md").read_text()
-
-        for variable in config.VARIABLES:
-            assert f"`{variable.name}`" in readme, variable.name
-            assert variable.meaning in readme, variable.name

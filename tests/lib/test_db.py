@@ -89,7 +89,8 @@ class TestConnection:
             ("SELECT * FROM no_such_table", errors.MigrationsPending),
             ("SELECT no_such_column FROM contexts", errors.MigrationsPending),
             ("SELECT pg_terminate_backend(pg_backend_pid())", errors.DatabaseUnavailable),
-            ("SELECT 1 / 0", psycopg.errors.DivisionByZero),
+            ("SELECT '0e-16384'::jsonb", errors.InvalidRequest),
+            ("SELEC 1", psycopg.errors.SyntaxError),
             ("INSERT INTO contexts (message_count) VALUES (-1)", psycopg.errors.CheckViolation),
         ],
     )

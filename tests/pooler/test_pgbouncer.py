@@ -28,7 +28,7 @@ BODY = json.dumps({{"messages": [{{"role": "user", "content": "x"}}] * 3}})
 
 async def one(context_id):
     async with db.connection() as conn:
-        await messages.append(conn, context_id, body=BODY, token_counts=[1, 2, 3], embeddings=[None] * 3)
+        await messages.append(conn, context_id, body=BODY, token_counts=[1, 2, 3])
     async with db.connection() as conn:
         rows, _ = await messages.page(conn, context_id, limit=5)
         assert len(rows) >= 3
@@ -38,7 +38,7 @@ async def one(context_id):
 
 async def main():
     async with db.connection() as conn:
-        context, _ = await contexts.create(conn, body="{{}}")
+        context = await contexts.create(conn, body="{{}}")
     prepared = set()
     for _ in range({ROUNDS} // 6):
         prepared |= set(await asyncio.gather(*(one(context.id) for _ in range(6))))

@@ -2,10 +2,11 @@
 
 import hashlib
 import os
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -21,6 +22,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from scripts import migrate
 from scripts.migrate import MigrationError
 from scripts.stack import postgres
+from scripts.statements import Statement
 
 ROOT = Path(__file__).parent.parent.parent
 NUMBERS = count(1)
@@ -88,18 +90,24 @@ def role(project: Project) -> Iterator[str]:
         project.run(f"DROP OWNED BY {name}; DROP ROLE {name}")
 
 
-def command(*arguments: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Runs the command in a process of its own, with only these DATABASE_… variables."""
+def start(*arguments: str, folder: Path, **variables: str) -> subprocess.Popen[str]:
+    """Starts the command in a process of its own, with only these DATABASE_… variables."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("DATABASE_")}
-    return subprocess.run(
+    return subprocess.Popen(
         [sys.executable, "-c", COMMAND, str(folder), *arguments],
         cwd=ROOT,
         env={**environment, **variables},
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=30,
-        check=False,
     )
+
+
+def command(*arguments: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Runs the command to its end."""
+    process = start(*arguments, folder=folder, **variables)
+    out, err = process.communicate(timeout=30)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
 class TestUp:
@@ -146,6 +154,35 @@ class TestUp:
 
         assert project.query("SELECT value FROM é") == [migrate.LOCK_TIMEOUT]
 
+    def test_takes_the_encoding_that_a_file_sets(self, project: Project) -> None:
+        project.write("0001_set", "SET client_encoding = 'LATIN1'; CREATE TABLE notes AS SELECT 'é' AS text")
+        project.write("0002_set", "SET client_encoding = 'LATIN1';\nCREATE TABLE tags AS SELECT '😀' AS text")
+
+        with pytest.raises(MigrationError, match=r"^cannot apply 0002_set, line 2: the client_encoding .* lacks a"):
+            project.up()
+
+        assert project.query("SELECT text FROM notes") == ["é"]
+        assert project.tables() == ["notes"]
+
+    @pytest.mark.parametrize("first", ["", migrate.NO_TRANSACTION])
+    def test_tells_statements_apart_as_the_server_does(self, project: Project, first: str) -> None:
+        """Quotes, comments and bodies with semicolons in them, several statements in a line, one over several."""
+        project.write(
+            "0001_notes",
+            f"{first}\n"
+            r"""/* ; /* nested ; */ don't ; */ CREATE TABLE "no;tes" (text text DEFAULT 'it''s;'); -- ; it's
+            INSERT INTO "no;tes" VALUES (E'\';'), ($$;'$$), ($a$;$$;$b$;$a$), (U&'\0041;');;
+            ;; SELECT 1 AS a$b$, 2 AS é$$;
+            CREATE FUNCTION one(a int) RETURNS int LANGUAGE sql
+            BEGIN ATOMIC SELECT 1; SELECT CASE WHEN a > 0 THEN 1 END; END; CREATE RULE two AS ON DELETE TO "no;tes"
+                DO INSTEAD (SELECT 1; SELECT 2); DO 'BEGIN PERFORM 1; END'; CREATE TABLE after ()
+            """,
+        )
+
+        assert project.up() == ["0001_notes"]
+        assert project.tables() == ["after", "no;tes"]
+        assert project.query('SELECT text FROM "no;tes"') == ["';", ";'", ";$$;$b$;", "A;"]
+
     def test_applies_the_migrations_of_this_project_once(self, project: Project) -> None:
         names = sorted(path.stem for path in (ROOT / "migrations").glob("*.sql"))
 
@@ -160,7 +197,7 @@ class TestAFailingFile:
         project.write("0002_broken", "CREATE TABLE tags ();\nSELECT 1 / 0;")
         project.write("0003_after", "CREATE TABLE after ()")
 
-        with pytest.raises(MigrationError, match=r"^cannot apply 0002_broken: division by zero$"):
+        with pytest.raises(MigrationError, match=r"^cannot apply 0002_broken, line 2: division by zero$"):
             project.up()
 
         assert project.tables() == ["notes"]
@@ -181,11 +218,80 @@ class TestAFailingFile:
         with pytest.raises(MigrationError, match=r'^cannot apply 0001_notes, line 3: syntax error at or near "TABEL"$'):
             project.up()
 
-    @pytest.mark.parametrize("statement", ["COMMIT;", "begin ;", "ROLLBACK WORK;", "  Start Transaction;"])
-    def test_may_not_end_its_transaction_itself(self, project: Project, statement: str) -> None:
-        project.write("0001_notes", f"CREATE TABLE notes ();\n{statement}\nCREATE TABLE tags ();")
+    @pytest.mark.parametrize(
+        "statement",
+        [
+            "COMMIT",
+            "commit work",
+            "COMMIT AND CHAIN",
+            "END",
+            "end transaction and no chain",
+            "ABORT",
+            "ROLLBACK",
+            "ROLLBACK AND CHAIN",
+            "ROLLBACK WORK",
+            "ROLLBACK PREPARED 'other'",
+            "BEGIN ISOLATION LEVEL SERIALIZABLE",
+            "Start\n  Transaction READ ONLY",
+            "PREPARE TRANSACTION 'other'",
+            "/* a ; /* b */ */ COMMIT -- c",
+        ],
+    )
+    def test_may_not_begin_or_end_a_transaction_itself(self, project: Project, statement: str) -> None:
+        project.write(
+            "0001_notes", f"CREATE TABLE notes ();\nCREATE TABLE words (); {statement}\n; CREATE TABLE tags ();"
+        )
 
-        with pytest.raises(MigrationError, match=r"0001_notes: it has a transaction already"):
+        with pytest.raises(
+            MigrationError, match=r"^cannot apply 0001_notes, line 2: it may not begin or end a transaction itself"
+        ):
+            project.up()
+
+        assert project.tables() == []
+
+    def test_may_have_savepoints_and_an_isolation_level(self, project: Project) -> None:
+        project.write(
+            "0001_notes",
+            "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE; SAVEPOINT a; CREATE TABLE notes (); ROLLBACK TO a;"
+            " ROLLBACK WORK TO SAVEPOINT a; RELEASE a; CREATE TABLE tags AS SELECT 'COMMIT;' AS \"END;\"",
+        )
+
+        project.up()
+
+        assert project.tables() == ["tags"]
+
+    def test_may_not_hold_two_statements_that_look_like_one(
+        self, project: Project, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Where the split is wrong, the server refuses what would run unseen."""
+        monkeypatch.setattr(migrate, "split", lambda sql: [Statement(sql, 1, ("CREATE",))])
+        project.write("0001_notes", "CREATE TABLE notes (); COMMIT; CREATE TABLE tags ();")
+
+        with pytest.raises(MigrationError, match=r"cannot insert multiple commands into a prepared statement$"):
+            project.up()
+
+        assert project.tables() == []
+
+    @pytest.mark.parametrize("statement", ["COMMIT", "COMMIT AND CHAIN", "END", "ROLLBACK", "PREPARE TRANSACTION 'x'"])
+    def test_goes_no_further_where_its_transaction_has_ended_unseen(
+        self, project: Project, monkeypatch: pytest.MonkeyPatch, statement: str
+    ) -> None:
+        monkeypatch.setattr(migrate, "_controls_transaction", lambda _statement: False)
+        project.write("0001_notes", f"SELECT 1;\n{statement};\nCREATE TABLE tags ();")
+
+        with pytest.raises(MigrationError, match=r"^cannot (go on with|apply) 0001_notes, line 2: "):
+            project.up()
+
+        assert project.tables() == []
+        assert project.recorded() == []
+
+    def test_is_named_where_the_transaction_fails_at_its_end(self, project: Project) -> None:
+        project.write(
+            "0001_notes",
+            "CREATE TABLE notes (id int UNIQUE DEFERRABLE INITIALLY DEFERRED);\nINSERT INTO notes VALUES (1), (1);",
+        )
+
+        with pytest.raises(MigrationError, match=r"^cannot apply 0001_notes: duplicate key value violates unique"):
             project.up()
 
         assert project.tables() == []
@@ -278,6 +384,25 @@ class TestAppliedFiles:
         with pytest.raises(MigrationError, match=r"^cannot go on: applied migrations have no file: 0001_notes$"):
             project.up()
 
+    @pytest.mark.parametrize("ask", [Project.up, lambda project: migrate.status(project.url, project.folder)])
+    def test_may_not_be_followed_by_a_lower_number(self, project: Project, ask: Callable[[Project], Any]) -> None:
+        project.write("0001_notes", "CREATE TABLE notes ()")
+        project.write("0003_words", "CREATE TABLE words ()")
+        project.up()
+        project.write("0002_tags", "CREATE TABLE tags ()")
+        project.write("0004_after", "CREATE TABLE after ()")
+
+        with pytest.raises(MigrationError) as error:
+            ask(project)
+
+        assert str(error.value) == (
+            "cannot go on: 0003_words is applied, and these numbers before it are not: 0002_tags; rename what is new,"
+            " from 0005 on"
+        )
+        assert project.tables() == ["notes", "words"]
+        (project.folder / "0002_tags.sql").rename(project.folder / "0005_tags.sql")
+        assert project.up() == ["0004_after", "0005_tags"]
+
     def test_may_have_the_line_ends_of_another_system(self, project: Project) -> None:
         (project.folder / "0001_notes.sql").write_bytes(b"CREATE TABLE notes ();\n")
         project.up()
@@ -301,6 +426,27 @@ class TestWithoutATransaction:
         assert project.query("SELECT indisvalid FROM pg_index WHERE indexrelid = 'notes_idx'::regclass") == [True]
         assert project.recorded() == ["0001_notes", "0002_index"]
 
+    def test_may_not_begin_a_transaction_either(self, project: Project) -> None:
+        project.write("0001_notes", f"{migrate.NO_TRANSACTION}\nCREATE TABLE notes (); BEGIN; CREATE TABLE tags ();")
+
+        with pytest.raises(MigrationError, match=r"^cannot apply 0001_notes, line 2: .* so take BEGIN out$"):
+            project.up()
+
+        assert project.tables() == []
+
+    def test_may_call_a_procedure_that_commits(self, project: Project) -> None:
+        """The way to fill a large table in batches."""
+        project.write("0001_notes", "CREATE TABLE notes (id int)")
+        project.write(
+            "0002_fill",
+            f"{migrate.NO_TRANSACTION}\nTRUNCATE notes; DO $$ BEGIN FOR i IN 1..3 LOOP INSERT INTO notes VALUES (i);"
+            " COMMIT; END LOOP; END $$;",
+        )
+
+        project.up()
+
+        assert project.query("SELECT id FROM notes") == [1, 2, 3]
+
     def test_is_asked_for_in_the_first_line_only(self, project: Project) -> None:
         project.write("0001_notes", f"CREATE TABLE notes (id int);\n{migrate.NO_TRANSACTION}\nSELECT 1 / 0;")
 
@@ -321,7 +467,7 @@ class TestWithoutATransaction:
         )
 
         with pytest.raises(
-            MigrationError, match=r'^cannot apply 0002_index: could not create unique index "notes_idx"$'
+            MigrationError, match=r'^cannot apply 0002_index, line 3: could not create unique index "notes_idx"$'
         ):
             project.up()
         assert project.recorded() == ["0001_notes"]
@@ -370,6 +516,16 @@ class TestFiles:
         with pytest.raises(MigrationError, match=f"^cannot read 0001_notes.sql: it (is|holds) {reason}"):
             migrate.files(tmp_path)
 
+    def test_are_files_that_can_be_read(self, tmp_path: Path) -> None:
+        path = tmp_path / "0001_notes.sql"
+        path.mkdir()
+        with pytest.raises(MigrationError, match=r"^cannot read 0001_notes.sql: Is a directory$"):
+            migrate.files(tmp_path)
+        path.rmdir()
+        path.symlink_to("nowhere")
+        with pytest.raises(MigrationError, match=r"^cannot read 0001_notes.sql: No such file or directory$"):
+            migrate.files(tmp_path)
+
 
 class TestPgvector:
     def test_that_the_role_may_not_enable_is_left_to_an_administrator(self, project: Project, role: str) -> None:
@@ -378,8 +534,8 @@ class TestPgvector:
         with pytest.raises(MigrationError) as error:
             list(migrate.up(role, project.folder))
         assert str(error.value) == (
-            'cannot apply 0001_vector: permission denied to create extension "vector"; have an administrator run CREATE'
-            " EXTENSION vector in this database once (on Neon any owner may)"
+            'cannot apply 0001_vector, line 1: permission denied to create extension "vector"; have an administrator'
+            " run CREATE EXTENSION vector in this database once (on Neon any owner may)"
         )
 
         project.run("CREATE EXTENSION vector")
@@ -465,7 +621,7 @@ class TestCommand:
         answer = command(folder=project.folder, DATABASE_URL=project.url)
 
         assert (answer.returncode, answer.stdout) == (1, "")
-        assert answer.stderr == "migrate: cannot apply 0001_notes: division by zero\n"
+        assert answer.stderr == "migrate: cannot apply 0001_notes, line 1: division by zero\n"
 
     def test_needs_nothing_but_psycopg(self) -> None:
         script = f"import sys; sys.path.append({str(ROOT)!r}); from scripts import migrate; print(*sys.modules)"
@@ -478,6 +634,43 @@ class TestCommand:
         # typing_extensions is what psycopg itself needs on older Pythons.
         assert packages - {"typing_extensions"} == {"psycopg", "psycopg-binary"}
         assert "lib" not in modules
+
+
+class TestAnInterrupt:
+    """One line and exit status 130, whatever it comes in the middle of."""
+
+    def interrupted(self, project: Project, statement: str) -> tuple[int, str, str]:
+        """What the command said to a SIGINT while statement ran."""
+        process = start(folder=project.folder, DATABASE_URL=project.url)
+        while project.query(
+            f"SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '{statement}%'"
+            " AND pid <> pg_backend_pid() AND datname = current_database()"
+        ) == [0]:
+            assert process.poll() is None, process.communicate()
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+        return process.returncode, out, err
+
+    def test_undoes_the_file_and_keeps_the_ones_before(self, project: Project) -> None:
+        project.write("0001_notes", "CREATE TABLE notes ()")
+        project.write("0002_tags", "CREATE TABLE tags (); SELECT pg_sleep(60)")
+
+        status, out, err = self.interrupted(project, "SELECT pg_sleep")
+
+        assert (status, err) == (130, "migrate: interrupted; what was not applied was rolled back\n")
+        assert out.startswith("applied  0001_notes ")
+        assert project.tables() == ["notes"]
+        assert project.recorded() == ["0001_notes"]
+
+    def test_leaves_what_a_file_without_a_transaction_has_done(self, project: Project) -> None:
+        project.write("0001_tags", f"{migrate.NO_TRANSACTION}\nCREATE TABLE tags (); SELECT pg_sleep(60)")
+
+        answer = self.interrupted(project, "SELECT pg_sleep")
+
+        line = "migrate: interrupted; 0001_tags keeps what it had done by then, and starts again from its top\n"
+        assert answer == (130, "", line)
+        assert project.tables() == ["tags"]
+        assert project.recorded() == []
 
 
 class TestWhichDatabase:

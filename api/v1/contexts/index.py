@@ -1,4 +1,4 @@
-"""POST /api/v1/contexts: create a context. GET: list contexts, newest first."""
+"""POST /api/v1/contexts: create a context, or get the one with its external id. GET: list contexts."""
 
 from lib import contexts, db
 from lib.models import MAX_METADATA_BYTES, ContextsQuery, NewContext
@@ -8,18 +8,18 @@ from lib.web import Request, Response, endpoint, one, page, replay
 async def create_context(request: Request) -> Response:
     request.no_query()
     body = await request.json(NewContext, max_bytes=MAX_METADATA_BYTES)
-    idempotency = request.idempotency(body.value)
+    idempotency = await request.idempotency(body.text)
     async with db.connection() as conn:
-        context, replayed = await contexts.create(conn, body=body.text, idempotency=idempotency)
-    headers = {"location": f"/api/v1/contexts/{context.id}", "etag": context.etag, **replay(replayed)}
-    return one(context, status=201, headers=headers)
+        made = await contexts.create(conn, body=body.text, external_id=body.model.external_id, idempotency=idempotency)
+    headers = {"location": f"/api/v1/contexts/{made.id}", "etag": made.etag, **replay(made.origin == "replayed")}
+    return one(made, status=200 if made.origin == "found" else 201, headers=headers)
 
 
 async def list_contexts(request: Request) -> Response:
     query = request.query(ContextsQuery)
     async with db.connection() as conn:
-        rows = await contexts.list_page(conn, **query.model_dump())
-    return page(rows, query.limit, lambda row: row.cursor)
+        rows, stopped_at = await contexts.list_page(conn, **query.model_dump())
+    return page(rows, query.limit, lambda row: row.cursor, stopped_at=stopped_at)
 
 
-app = endpoint(GET=list_contexts, POST=create_context)
+app = endpoint("/api/v1/contexts", GET=list_contexts, POST=create_context)

@@ -1,4 +1,4 @@
-"""GET /api/v1/contexts/{id}: read a context. PATCH: change its name or metadata. DELETE: soft delete it."""
+"""GET /api/v1/contexts/{id}: read a context. PATCH: change its name, id or metadata. DELETE: soft delete it."""
 
 from lib import contexts, db
 from lib.models import MAX_METADATA_BYTES, ContextPatch
@@ -29,4 +29,4 @@ async def delete_context(request: Request) -> Response:
         return one(await contexts.delete(conn, context_id, etags=request.if_match))
 
 
-app = endpoint(GET=read_context, PATCH=update_context, DELETE=delete_context)
+app = endpoint("/api/v1/contexts/{id}", GET=read_context, PATCH=update_context, DELETE=delete_context)

@@ -13,7 +13,7 @@ async def append_messages(request: Request) -> Response:
     # Before anything is stored: what was stored and cannot be answered, no retry would ever see.
     check_answer(len(body.text.encode()) + len(batch) * messages.ENVELOPE_BYTES, "send less at once")
     expected_versions = _expected_versions(body.model.expected_version, request.if_match_versions)
-    idempotency = request.idempotency(body.value["messages"])
+    idempotency = await request.idempotency(body.text, "messages", "contextMetadata")
     counted = iter(await tokens.count_all(message.texts() for message in batch if not message.token_count))
     async with db.connection() as conn:
         try:
@@ -22,7 +22,8 @@ async def append_messages(request: Request) -> Response:
                 context_id,
                 body=body.text,
                 token_counts=[message.token_count or next(counted) for message in batch],
-                embeddings=[message.embedding for message in batch],
+                created_at=[message.created_at for message in batch],
+                patches_metadata=body.model.context_metadata is not None,
                 expected_versions=expected_versions,
                 idempotency=idempotency,
             )
@@ -50,4 +51,4 @@ async def read_messages(request: Request) -> Response:
     return page(rows, query.limit, lambda row: row.version, headers={"etag": etag(version)})
 
 
-app = endpoint(GET=read_messages, POST=append_messages)
+app = endpoint("/api/v1/contexts/{id}/messages", GET=read_messages, POST=append_messages)

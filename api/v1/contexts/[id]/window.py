@@ -15,4 +15,4 @@ async def read_window(request: Request) -> Response:
     return response
 
 
-app = endpoint(GET=read_window)
+app = endpoint("/api/v1/contexts/{id}/window", GET=read_window)

@@ -1,0 +1,110 @@
+"""Writes an answer: JSON of rows that are JSON text already, pages within bytes, problem documents, ETags."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from lib import errors
+from lib.errors import Problem
+
+# Vercel carries bodies of 4.5 MB each way; a page leaves room for what surrounds its rows.
+MAX_ANSWER_BYTES = 4_500_000
+MAX_PAGE_BYTES = 4_400_000
+
+
+class HasJson(Protocol):
+    """A row that carries its JSON text."""
+
+    @property
+    def json(self) -> str:
+        """The text."""
+
+
+@dataclass(slots=True)
+class Response:
+    """An answer: its status, its JSON text and headers beyond those that every answer has."""
+
+    status: int
+    body: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
+    code: str | None = None
+
+
+def check_answer(size: int, remedy: str) -> None:
+    """Raises PayloadTooLarge, with what the client can do, where an answer of size bytes could not be carried."""
+    if size > MAX_ANSWER_BYTES:
+        raise errors.PayloadTooLarge(
+            f"the answer would be larger than {MAX_ANSWER_BYTES:,} bytes, which is what can be carried: {remedy}"
+        )
+
+
+def one(row: HasJson, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """`{"data": row}`."""
+    return Response(status, b'{"data":%b}' % row.json.encode(), headers or {})
+
+
+def many(
+    rows: Sequence[HasJson],
+    members: Mapping[str, object] | None = None,
+    *,
+    status: int = 200,
+    headers: dict[str, str] | None = None,
+) -> Response:
+    """`{"data": [rows], …members}`."""
+    tail = "".join([f',"{name}":{json.dumps(value)}' for name, value in (members or {}).items()])
+    # One join, because the rows may be megabytes.
+    body = "".join(['{"data":[', ",".join([row.json for row in rows]), "]", tail, "}"])
+    return Response(status, body.encode(), headers or {})
+
+
+def etag(version: int | None) -> str:
+    """The ETag of what shows a context as it is at version."""
+    return f'"{version}"'
+
+
+def replay(replayed: bool) -> dict[str, str]:
+    """The header of an answer that an earlier request with the same Idempotency-Key had got."""
+    return {"idempotent-replayed": "true"} if replayed else {}
+
+
+def page[Row: HasJson](
+    rows: Sequence[Row],
+    limit: int,
+    cursor: Callable[[Row], object],
+    headers: dict[str, str] | None = None,
+    *,
+    stopped_at: Row | None = None,
+) -> Response:
+    """A page of the first limit rows, or of as many as MAX_PAGE_BYTES hold; rows beyond say that there is more.
+
+    cursor tells from a row where the page after it starts: the last one shown, or else stopped_at, where a search
+    ended before there was nothing left to look at.
+    """
+    size = 0
+    shown: list[Row] = []
+    for row in rows[:limit]:
+        size += len(row.json.encode()) + 1
+        if shown and size > MAX_PAGE_BYTES:
+            break
+        shown.append(row)
+    last = shown[-1] if len(shown) < len(rows) else stopped_at
+    members = {"nextCursor": None if last is None else cursor(last), "hasMore": last is not None}
+    return many(shown, members, headers=headers)
+
+
+def problem_document(problem: Problem, request_id: str) -> Response:
+    """The problem document (RFC 9457) of a request."""
+    members: dict[str, object] = {
+        "type": f"urn:kata-context:problem:{problem.code}",
+        "title": problem.title,
+        "status": problem.status,
+        "detail": problem.detail,
+        "code": problem.code,
+        "requestId": request_id,
+        **problem.members,
+    }
+    if problem.places:
+        members["errors"] = [{"pointer": place.pointer, "detail": place.detail} for place in problem.places]
+    headers = {**problem.headers, "content-type": "application/problem+json"}
+    return Response(problem.status, json.dumps(members).encode(), headers, problem.code)

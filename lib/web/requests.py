@@ -1,0 +1,239 @@
+"""Reads a request: what it hands out has been checked.
+
+Must never trust `?id=…` in the query: Vercel merges the path's id into it, and a client's own can override that. Must
+never hold the event loop: a large body is read in a thread.
+"""
+
+import asyncio
+import hmac
+import re
+from collections import Counter
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+from urllib.parse import parse_qsl, unquote_to_bytes
+from uuid import UUID, uuid4
+
+from pydantic import BaseModel, ValidationError
+from pydantic.alias_generators import to_camel
+
+from lib import errors, jsontext
+from lib.errors import Place, Problem
+from lib.models import Idempotency, NoQuery
+
+type Scope = MutableMapping[str, Any]
+type Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+
+# Vercel carries bodies of 4.5 MB each way.
+MAX_REQUEST_BYTES = 4_500_000
+
+# A body over the limit is read so that the client comes to read the 413, but not without end.
+MAX_DRAINED_BYTES = 4 * MAX_REQUEST_BYTES
+
+# Characters of a body above which a thread reads it: about 1 ms of work.
+INLINE = 50_000
+
+# What pydantic says in terms of Python, by its type of error.
+DETAILS = {
+    "missing": "is required",
+    "extra_forbidden": "is unknown here",
+    "model_type": "must be an object",
+    "model_attributes_type": "must be an object",
+    "dict_type": "must be an object",
+}
+
+# The segment of a path that is a context's id, as in /api/v1/contexts/{id}/window.
+_ID_SEGMENT = 4
+
+# UUID() alone would also take braces, urn: and hyphens anywhere.
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
+_IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,255}", re.ASCII)
+_JSON_TYPE = re.compile(r'application/(merge-patch\+)?json\s*(;\s*(charset="?utf-8"?\s*)?)*', re.ASCII | re.IGNORECASE)
+
+# RFC 9110, 8.8.3, and a list of them.
+_ETAG = re.compile(r'(W/)?("[!#-~\x80-\xff]*")')
+_ETAGS = re.compile(rf"\s*{_ETAG.pattern}\s*(?:,\s*(?:{_ETAG.pattern}\s*)?)*")
+_VERSION_ETAG = re.compile(r'"(0|[1-9][0-9]{0,17})(?:\.[0-9]+)?"', re.ASCII)
+
+
+class Disconnected(Exception):
+    """the client went away before its request was complete"""
+
+
+@dataclass(frozen=True, slots=True)
+class Body[M: BaseModel]:
+    """A request's body: checked as a model, and as the client's own text."""
+
+    model: M
+    text: str
+
+
+class Request:
+    """A request as endpoints read it."""
+
+    def __init__(self, scope: Scope, receive: Receive, route: str | None = None) -> None:
+        """route is the pattern that the path was found by, such as /api/v1/contexts/{id}."""
+        self._scope = scope
+        self._receive = receive
+        self.method: str = scope["method"]
+        self.route = route
+        sent = self.header("x-request-id") or ""
+        self.id = sent if _REQUEST_ID.fullmatch(sent) else uuid4().hex
+
+    @cached_property
+    def _headers(self) -> dict[str, str]:
+        headers: dict[str, str] = {}
+        for name, value in (
+            (name.decode("latin-1"), value.decode("latin-1")) for name, value in self._scope["headers"]
+        ):
+            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+        return headers
+
+    def header(self, name: str) -> str | None:
+        """The header's value; name in lower case. Of several they are one list, as RFC 9110 has it."""
+        return self._headers.get(name)
+
+    @property
+    def context_id(self) -> UUID:
+        """The id in the path. Raises InvalidId."""
+        # raw_path keeps %2F apart from /.
+        segments = self._scope["raw_path"].partition(b"?")[0].split(b"/", _ID_SEGMENT + 1)
+        text = unquote_to_bytes(segments[_ID_SEGMENT]).decode("latin-1")
+        if not _UUID.fullmatch(text):
+            raise errors.InvalidId
+        return UUID(text)
+
+    def no_query(self) -> None:
+        """Raises InvalidParameter for any parameter at all: one that is ignored would mislead its client."""
+        self.query(NoQuery)
+
+    def query[Query: BaseModel](self, model: type[Query]) -> Query:
+        """The parameters, as model. Raises InvalidParameter."""
+        text = self._scope["query_string"].decode("latin-1")
+        try:
+            pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=100)
+        except ValueError:
+            raise errors.InvalidParameter("the query string is not UTF-8, or has more than 100 parameters") from None
+        if self.route and "{id}" in self.route:
+            pairs = [(name, value) for name, value in pairs if name != "id"]
+        repeated = [name for name, times in Counter(name for name, _ in pairs).items() if times > 1]
+        if repeated:
+            raise errors.InvalidParameter(
+                places=[Place(jsontext.pointer((name,)), "given more than once") for name in repeated]
+            )
+        return _validated(model, dict(pairs), errors.InvalidParameter)
+
+    async def idempotency(self, payload: str, *members: str) -> Idempotency | None:
+        """The client's key for a JSON text, or for these members of it, where it sent one. Raises InvalidHeader."""
+        key = self.header("idempotency-key")
+        if key is None:
+            return None
+        if not _IDEMPOTENCY_KEY.fullmatch(key):
+            raise errors.InvalidHeader("Idempotency-Key must be 1 to 255 visible ASCII characters")
+        return Idempotency(key, await _off_the_loop(payload, lambda: jsontext.fingerprint(payload, members)))
+
+    @property
+    def if_match(self) -> list[str] | None:
+        """The ETags that If-Match admits; None where any will do. A weak one never matches (RFC 9110).
+
+        What is no list of ETags admits none: to find some in it might change what must not be changed.
+        """
+        text = self.header("if-match")
+        if text is None or text.strip() == "*":
+            return None
+        return [tag for weak, tag in _ETAG.findall(text) if not weak] if _ETAGS.fullmatch(text) else []
+
+    @property
+    def if_match_versions(self) -> list[int] | None:
+        """The latest versions that If-Match admits; None where any will do."""
+        tags = self.if_match
+        if tags is None:
+            return None
+        return [int(version[1]) for version in map(_VERSION_ETAG.fullmatch, tags) if version]
+
+    def has_seen(self, etag: str) -> bool:
+        """Whether If-None-Match names etag; weak or strong is the same here (RFC 9110)."""
+        text = self.header("if-none-match") or ""
+        return text.strip() == "*" or etag in (tag for _, tag in _ETAG.findall(text))
+
+    def authenticate(self, keys: Sequence[str]) -> None:
+        """Raises Unauthorized where there are keys and the request carries none of them."""
+        scheme, _, key = (self.header("authorization") or "").partition(" ")
+        given = key.strip().encode("latin-1") if scheme.lower() == "bearer" else b""
+        # All of them, always: the time must not tell which one was nearly right. Bytes of the environment that are not
+        # UTF-8 reach Python as surrogates.
+        matches = [hmac.compare_digest(given, known.encode(errors="surrogateescape")) for known in keys]
+        if keys and not any(matches):
+            raise errors.Unauthorized
+
+    async def json[M: BaseModel](self, model: type[M], *, max_bytes: int = MAX_REQUEST_BYTES) -> Body[M]:
+        """The body; an absent one is an empty object.
+
+        Raises PayloadTooLarge above max_bytes, UnsupportedMediaType, MalformedJson, InvalidBody.
+        """
+        body = await self._body(max_bytes)
+        if body and (
+            not _JSON_TYPE.fullmatch(self.header("content-type") or "")
+            or (self.header("content-encoding") or "identity").lower() != "identity"
+        ):
+            raise errors.UnsupportedMediaType
+        try:
+            text = body.decode() or "{}"
+        except UnicodeDecodeError as error:
+            raise errors.MalformedJson(f"the body is not UTF-8: byte {error.start}") from None
+        validated = await _off_the_loop(text, lambda: _validated(model, jsontext.parse(text), errors.InvalidBody))
+        return Body(validated, text)
+
+    async def _body(self, max_bytes: int) -> bytes:
+        chunks: list[bytes] = []
+        size, more = 0, True
+        while more and size <= MAX_DRAINED_BYTES:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise Disconnected
+            chunk: bytes = message.get("body", b"")
+            size += len(chunk)
+            if size <= max_bytes:
+                chunks.append(chunk)
+            more = message.get("more_body", False)
+        if size > max_bytes:
+            raise errors.PayloadTooLarge(f"the body is larger than {max_bytes:,} bytes")
+        return b"".join(chunks)
+
+
+async def _off_the_loop[T](text: str, work: Callable[[], T]) -> T:
+    """What work makes of text, in a thread where that takes long."""
+    return await asyncio.to_thread(work) if len(text) > INLINE else work()
+
+
+def _validated[M: BaseModel](model: type[M], value: object, error: type[Problem]) -> M:
+    try:
+        return model.model_validate(value)
+    except ValidationError as invalid:
+        found = invalid.errors(include_url=False, include_context=False, include_input=False)
+        raise error(
+            places=[
+                Place(_pointer(value, problem["loc"]), DETAILS.get(problem["type"]) or _sentence(problem["msg"]))
+                for problem in found[: errors.MAX_PLACES]
+            ]
+        ) from None
+
+
+def _sentence(text: str) -> str:
+    return text[0].lower() + text[1:]
+
+
+def _pointer(value: Any, location: tuple[int | str, ...]) -> str:
+    """The JSON Pointer of a pydantic location, without the steps that only name a branch of a union."""
+    path: list[int | str] = []
+    for step in location:
+        if isinstance(value, dict) and isinstance(step, str):
+            # pydantic names a member that is absent as Python does.
+            path.append(step if step in value else to_camel(step))
+            value = value.get(step)
+        elif isinstance(value, list) and isinstance(step, int):
+            path.append(step)
+            value = value[step]
+    return jsontext.pointer(path)
