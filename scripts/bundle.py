@@ -14,14 +14,18 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import zip_longest
 from pathlib import Path
 
 import httpx
 
 from scripts import migrate, smoke
-from scripts.stack import postgres
+from scripts.dev import listening_socket
+from scripts.stack import postgres, probes
 from scripts.stack.pgbouncer import PgBouncerError, pgbouncer
+from scripts.stack.vercel import config
 from scripts.stack.vercel.built import Built, Bundle
 from scripts.stack.vercel.deployment import Deployment
 from scripts.stack.vercel.functions import StartError, interpreter
@@ -153,8 +157,8 @@ def check(bundle: Bundle) -> None:
 
 def check_functions(bundle: Bundle) -> str:
     """Every file under api/ is a function, and nothing else is."""
-    intended = {str(path.relative_to(bundle.folder).with_suffix("")) for path in bundle.folder.glob("api/**/*.py")}
-    _equal("functions", set(bundle.functions), intended)
+    intended = config.functions(bundle.folder)
+    _equal("functions", set(bundle.functions), set(intended))
     if len(intended) > MAX_FUNCTIONS:
         raise BundleError(f"there are {len(intended)} functions, and Vercel's Hobby plan has {MAX_FUNCTIONS}")
     return f"{len(intended)} of at most {MAX_FUNCTIONS}, one for each file under api/"
@@ -162,9 +166,8 @@ def check_functions(bundle: Bundle) -> str:
 
 def check_static(bundle: Bundle) -> str:
     """The published files are those of public/: no source leaks."""
-    public = bundle.folder / "public"
-    intended = {str(path.relative_to(public)) for path in public.rglob("*") if path.is_file()}
-    _equal("static files", set(bundle.static), intended)
+    intended = config.static(bundle.folder, config.read(bundle.folder / "vercel.json"))
+    _equal("static files", set(bundle.static), set(intended))
     return f"{len(intended)} published, all of public/ and nothing else"
 
 
@@ -215,8 +218,12 @@ def check_size(bundle: Bundle) -> str:
 
 
 def check_routes(bundle: Bundle) -> str:
-    """Paths lead where they must, with the security headers of vercel.json."""
-    rules = json.loads((bundle.folder / "vercel.json").read_text())["headers"]
+    """Paths lead where they must, with the security headers of vercel.json; `make dev` has the same routes."""
+    settings = config.read(bundle.folder / "vercel.json")
+    for ours, built in zip_longest(config.routes(settings, bundle.functions), bundle.generated):
+        if ours != built:
+            raise BundleError(f"make dev applies the route {ours} instead of {built}")
+    rules = settings["headers"]
     headers = {header["key"]: header["value"] for rule in rules for header in rule["headers"]}
     if not headers.keys() >= {"X-Content-Type-Options", "Content-Security-Policy", "Strict-Transport-Security"}:
         raise BundleError("vercel.json lacks security headers")
@@ -226,7 +233,7 @@ def check_routes(bundle: Bundle) -> str:
             raise BundleError(f"{path} leads to {match.target}?{match.query} instead of {'?'.join(expected)}")
         if match.headers != headers:
             raise BundleError(f"{path} is answered without the headers of vercel.json")
-    return f"{len(EXPECTED_ROUTES)} paths lead where they must, with {len(headers)} security headers"
+    return f"{len(EXPECTED_ROUTES)} paths lead where they must, with {len(headers)} security headers, as in make dev"
 
 
 CHECKS = {
@@ -312,6 +319,37 @@ def try_out(deployment: Deployment) -> None:
         print(f"  {name:<32}{function.size / 1e6:>6.1f}{first[name]:>18.0f}")
 
 
+@contextmanager
+def dev_server(url: str) -> Iterator[str]:
+    """Where the API is served as by `make dev`, with the settings that the functions have."""
+    with listening_socket(0) as sock:
+        descriptor = sock.fileno()
+        options = ["--fd", str(descriptor), "--lifespan", "on", "--log-level", "error", "--no-access-log"]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "uvicorn", "--factory", "scripts.stack.router:Router", *options],
+            cwd=ROOT,
+            env={**os.environ, **environment(url)},
+            pass_fds=[descriptor],
+            stdout=subprocess.DEVNULL,
+        )
+        try:
+            yield f"http://127.0.0.1:{sock.getsockname()[1]}"
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def compare(deployment: Deployment, url: str) -> None:
+    """Sends the same requests to the deployment and to a dev server. Raises BundleError where answers differ."""
+    headers = {"authorization": f"Bearer {API_KEY}"}
+    with dev_server(url) as dev:
+        for method, target in probes.PROBES:
+            ours, theirs = (probes.ask(server, method, target, headers) for server in (dev, deployment.url))
+            if ours != theirs:
+                raise BundleError(f"{method} {target} is answered {ours} by make dev, and {theirs} here")
+    print(f"\nAnswered by `make dev` as here: {len(probes.PROBES)} requests of odd shapes", flush=True)
+
+
 def run_tests(deployment: Deployment, url: str) -> None:
     """Runs the HTTP tests against the deployment, whose database is at url. Raises BundleError where one fails."""
     print("\nThe HTTP tests, on Vercel's runtime:", flush=True)
@@ -343,6 +381,7 @@ def main(arguments: list[str] | None = None) -> int:
                 try_out(deployment)
                 print("\n  smoke")
                 smoke.run(smoke.target(deployment.url, API_KEY))
+                compare(deployment, url)
                 if chosen.test:
                     run_tests(deployment, url)
     except (BundleError, StartError, PgBouncerError, migrate.MigrationError, smoke.SmokeError) as error:

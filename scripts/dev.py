@@ -3,12 +3,16 @@
 import asyncio
 import contextlib
 import errno
+import io
+import json
 import os
 import signal
 import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
+from typing import TextIO
 
 import uvicorn
 from dotenv import load_dotenv
@@ -18,6 +22,7 @@ from lib.errors import NotConfigured
 from scripts import migrate
 from scripts.stack.postgres import PostgresError, embedded
 from scripts.stack.router import ROOT, Router
+from scripts.stack.vercel.config import ConfigError
 
 DATA = ROOT / ".postgres"
 DEFAULT_PORT = "3000"
@@ -66,12 +71,50 @@ def database() -> Iterator[str]:
         yield name
 
 
+def readable(line: str) -> str:
+    """A line of the log for people; any other line as it is."""
+    try:
+        entry = json.loads(line)
+        time = datetime.fromisoformat(entry["time"]).astimezone().strftime("%H:%M:%S")
+        if "message" in entry:
+            text = f"{entry['level']}: {entry['message']}"
+        else:
+            text = f"{entry['method']} {entry['route']} {entry['status']} {entry['ms']:.1f} ms (db {entry['dbMs']:.1f})"
+    except (ValueError, TypeError, LookupError):
+        return line
+    words = [time, text, *(str(entry[name]) for name in ("code", "failure") if entry.get(name))]
+    # A client's bytes must not steer the terminal.
+    return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in " ".join(words))
+
+
+class RequestLines(io.TextIOBase):
+    """Standard output whose log lines are for people."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._rest = ""
+
+    def write(self, text: str) -> int:
+        """Passes complete lines on."""
+        *lines, self._rest = (self._rest + text).split("\n")
+        for line in lines:
+            self._out.write(readable(line) + "\n")
+        return len(text)
+
+    def flush(self) -> None:
+        """Lets them be seen."""
+        self._out.flush()
+
+
 def serve(sock: socket.socket, banner: str) -> None:
     """Serves until SIGINT or SIGTERM."""
     config = uvicorn.Config(Router(), log_level="warning", access_log=False, lifespan="on", timeout_graceful_shutdown=3)
     server = uvicorn.Server(config)
     print(banner, flush=True)
-    with contextlib.suppress(KeyboardInterrupt):
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(contextlib.suppress(KeyboardInterrupt))
+        if sys.stdout.isatty():
+            stack.enter_context(contextlib.redirect_stdout(RequestLines(sys.stdout)))
         asyncio.run(server.serve(sockets=[sock]))
 
 
@@ -93,7 +136,7 @@ def main() -> int:
         with listening_socket(port) as sock, database() as name:
             settings()
             serve(sock, WELCOME.format(url=f"http://127.0.0.1:{port}", database=name))
-    except (DevError, PostgresError, NotConfigured, migrate.MigrationError) as error:
+    except (ConfigError, DevError, PostgresError, NotConfigured, migrate.MigrationError) as error:
         print(f"dev: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -75,17 +75,17 @@ async def _lifespan(receive: Receive, send: Send) -> None:
 
 
 def _send_without_delay() -> None:
-    """Turns Nagle's algorithm off on the process's listening sockets, and so on what they accept.
+    """Turns Nagle's algorithm off on the process's sockets: those that listen, and so on what they accept.
 
-    vercel-runtime 0.23.2 leaves it on, and an answer in two pieces then waits 44 ms for the client's ACK (measured).
+    vercel-runtime 0.23.2 leaves it on, and an answer in two pieces then waits 44 ms for the client's ACK (measured). It
+    has accepted the connection that woke the process before it comes to this, so that one needs it too.
     """
     # Linux only, as Vercel is; elsewhere there is no such folder.
     for descriptor in Path("/proc/self/fd").glob("*"):
-        with contextlib.suppress(OSError):  # most are no sockets
+        with contextlib.suppress(OSError):  # most are no sockets, or not of TCP
             sock = socket.socket(fileno=int(descriptor.name))
             try:
-                if sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-                    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             finally:
                 sock.detach()  # not ours to close
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from statistics import median
 
 from scripts.bench.report import Report
-from scripts.stack.router import ROOT, endpoints
+from scripts.stack.router import ROOT
+from scripts.stack.vercel import config
 
 RUNS = 9
 SLOWEST = 5
@@ -37,7 +38,7 @@ class Start:
 
 def measure(report: Report) -> None:
     """Prints the section."""
-    paths = ["", *(str(path.relative_to(ROOT)) for _, path in endpoints())]
+    paths = ["", *(str(path.relative_to(ROOT)) for path in config.functions(ROOT).values())]
     slowest = {path: _slowest(path) for path in paths}  # also writes the bytecode
     starts: dict[str, list[Start]] = {path: [] for path in paths}
     for _ in range(RUNS):

@@ -1,6 +1,9 @@
 """make dev: python -m scripts.dev, in a process of its own on a copy of the project, with its own .postgres folder."""
 
+import json
 import os
+import pty
+import re
 import shlex
 import shutil
 import signal
@@ -15,21 +18,23 @@ from pathlib import Path
 import httpx
 import pytest
 
+from scripts.dev import readable
+
 ROOT = Path(__file__).parent.parent.parent
-NEEDED = ("api", "lib", "migrations", "scripts", "vercel.json")
+NEEDED = ("api", "lib", "migrations", "public", "scripts", "vercel.json")
 SECRET = "s3cret-Pa55"
 
 
 class Server:
     """One run of the command, the leader of a process group as at a terminal."""
 
-    def __init__(self, folder: Path, **variables: str) -> None:
+    def __init__(self, folder: Path, stdout: int = subprocess.PIPE, **variables: str) -> None:
         ours = {"DATABASE_URL", "DATABASE_URL_UNPOOLED", "PORT"}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "scripts.dev"],
             cwd=folder,
             env={name: value for name, value in os.environ.items() if name not in ours} | variables,
-            stdout=subprocess.PIPE,
+            stdout=stdout,
             stderr=subprocess.PIPE,
             bufsize=0,  # so that reading a line takes nothing from what communicate() reads
             process_group=0,
@@ -81,10 +86,10 @@ def start(checkout: Path) -> Iterator[Start]:
     """Starts the command on the copy, on a free port unless it or .env gives another, and ends it after the test."""
     servers: list[Server] = []
 
-    def start(**variables: str) -> Server:
+    def start(stdout: int = subprocess.PIPE, **variables: str) -> Server:
         if not (checkout / ".env").exists():
             variables.setdefault("PORT", free_port())
-        servers.append(Server(checkout, **variables))
+        servers.append(Server(checkout, stdout, **variables))
         return servers[-1]
 
     yield start
@@ -133,6 +138,66 @@ class TestServing:
 
         commands = [shlex.split(line) for line in out.splitlines() if line.startswith("  curl ")]
         assert [command[2].removeprefix(server.url()) for command in commands] == ["/api/health", "/api/v1/contexts"]
+
+    def test_answers_with_the_static_files_and_headers_of_production(self, start: Start, database_url: str) -> None:
+        server = start(DATABASE_URL=database_url)
+
+        answers = [server.get(path) for path in ("/index.txt", "/api/v1/%63ontexts", "/nothing")]
+
+        assert [answer.status_code for answer in answers] == [200, 200, 404]
+        assert all(answer.headers["x-content-type-options"] == "nosniff" for answer in answers)
+
+
+class TestLog:
+    def test_is_json_where_the_output_is_no_terminal(self, start: Start, database_url: str) -> None:
+        server = start(DATABASE_URL=database_url)
+        server.get("/api/health?probe=liveness")
+
+        _, out, _ = server.interrupt()
+
+        lines = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
+        requests = [(line["method"], line["route"], line["status"]) for line in lines if "method" in line]
+        assert requests == [("GET", "/api/health", 200)]
+
+    def test_is_a_readable_line_for_each_request_on_a_terminal(self, start: Start, database_url: str) -> None:
+        controller, terminal = pty.openpty()
+        server = start(terminal, DATABASE_URL=database_url)
+        os.close(terminal)
+        with os.fdopen(controller, "rb", buffering=0) as screen:
+            server.process.stdout = screen
+            httpx.post(f"{server.url()}/api/health")
+            while " POST " not in (line := screen.readline().decode()):
+                assert not line.startswith("{")
+            os.killpg(server.process.pid, signal.SIGINT)
+            server.process.wait()
+            assert server.process.stderr
+            server.process.stderr.close()
+
+        expected = r"\d\d:\d\d:\d\d POST /api/health 405 \d+\.\d ms \(db 0\.0\) method_not_allowed\r\n"
+        assert re.fullmatch(expected, line), line
+
+    @pytest.mark.parametrize(
+        ("members", "expected"),
+        [
+            ({"route": "/x", "code": None}, "GET /x 200 1.2 ms (db 0.0)"),
+            ({"route": "/x", "failure": "KeyError at a.py:1"}, "GET /x 200 1.2 ms (db 0.0) KeyError at a.py:1"),
+            ({"route": "/\x1b[2J\u202e"}, r"GET /\u001b[2J\u202e 200 1.2 ms (db 0.0)"),
+            ({"level": "warning", "message": "no keys"}, "warning: no keys"),
+        ],
+    )
+    def test_says_all_that_matters_and_does_not_steer_the_terminal(
+        self, members: dict[str, object], expected: str
+    ) -> None:
+        line = {"time": "2026-11-21T09:05:38.123+00:00", "method": "GET", "status": 200, "ms": 1.23, "dbMs": 0.0}
+
+        time, _, rest = readable(json.dumps(line | members)).partition(" ")
+
+        assert re.fullmatch(r"\d\d:\d\d:38", time)
+        assert rest == expected
+
+    @pytest.mark.parametrize("line", ["", "Stopped.", "{", "[]", "5", "null", '{"time": 5}', '{"time": "x"}', "{}"])
+    def test_leaves_other_lines_as_they_are(self, line: str) -> None:
+        assert readable(line) == line
 
 
 class TestStopping:
@@ -268,6 +333,18 @@ class TestAStartThatCannotBe:
         assert status == 1
         assert err.startswith("dev: could not start the embedded PostgreSQL: ")
         assert err.count("\n") == 1
+
+    def test_has_a_setting_in_vercel_json_that_it_does_not_apply(
+        self, checkout: Path, start: Start, database_url: str
+    ) -> None:
+        path = checkout / "vercel.json"
+        before = path.read_text()
+        path.write_text(before.replace('"rewrites"', '"routes": [], "rewrites"'))
+
+        status, _, err = start(DATABASE_URL=database_url).end()
+
+        path.write_text(before)
+        assert (status, err) == (1, "dev: vercel.json has what is not applied here: routes\n")
 
 
 class TestConfiguration:

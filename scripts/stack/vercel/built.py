@@ -4,7 +4,9 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
+from scripts.stack.vercel.config import Route
 from scripts.stack.vercel.routes import Routes
 
 # Seconds, where a function names no maxDuration.
@@ -53,12 +55,24 @@ class Bundle:
         )
 
     @cached_property
+    def _config(self) -> dict[str, Any]:
+        config: dict[str, Any] = json.loads((self.output / "config.json").read_text())
+        return config
+
+    @cached_property
     def static(self) -> dict[str, Path]:
-        """Each static file by its path without the leading slash."""
+        """Each static file by its path without the leading slash, and without .html where cleanUrls is set."""
         root = self.output / "static"
-        return {str(path.relative_to(root)): path for path in sorted(root.rglob("*")) if path.is_file()}
+        files = {str(path.relative_to(root)): path for path in sorted(root.rglob("*")) if path.is_file()}
+        overrides = self._config.get("overrides", {})
+        return {overrides.get(name, {}).get("path", name): path for name, path in files.items()}
+
+    @property
+    def generated(self) -> list[Route]:
+        """The routes of config.json as they stand there."""
+        return list(self._config["routes"])
 
     @cached_property
     def routes(self) -> Routes:
         """What config.json makes of a path."""
-        return Routes(json.loads((self.output / "config.json").read_text())["routes"], {*self.functions, *self.static})
+        return Routes(self.generated, {*self.functions, *self.static})

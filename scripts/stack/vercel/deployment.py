@@ -10,13 +10,11 @@ process that it did not start, nor leave a process or a folder behind.
 import asyncio
 import contextlib
 import itertools
-import mimetypes
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -25,7 +23,9 @@ import httpcore
 import uvicorn
 
 from lib.web import Receive, Scope, Send
+from scripts.stack.vercel import edge
 from scripts.stack.vercel.built import Bundle
+from scripts.stack.vercel.edge import Answer, Headers
 from scripts.stack.vercel.functions import Function, Instance, StartError
 from scripts.stack.vercel.routes import Match
 
@@ -37,22 +37,6 @@ HOP_BY_HOP = frozenset({b"connection", b"keep-alive", b"proxy-connection", b"te"
 
 # What the platform and its runtime tell each other.
 INTERNAL = b"x-vercel-internal-"
-
-type Headers = list[tuple[bytes, bytes]]
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What the router sends."""
-
-    status: int
-    headers: Headers
-    body: bytes
-
-
-def _text(status: int, text: str) -> Answer:
-    """An answer of the platform's own, told from a function's by its header, as on the platform."""
-    return Answer(status, [(b"content-type", b"text/plain"), (b"x-vercel-error", text.encode())], text.encode())
 
 
 class Deployment:
@@ -160,20 +144,13 @@ class Deployment:
 
         if match.target in self.functions:
             answer = await self._invoke(match, scope, path, b"".join(chunks))
-        elif match.target:
-            answer = self._static(match.target, method)
         else:
-            answer = _text(match.status, "NOT_FOUND")
-        headers = _with_defaults(answer, match.headers, has_length=method != "HEAD" and answer.status not in {204, 304})
+            answer = edge.answer(match, self.bundle.static, method)
+        headers = edge.complete(answer.headers, match.headers)
+        if method != "HEAD" and answer.status not in {204, 304}:
+            headers = edge.complete(headers, {"content-length": str(len(answer.body))})
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if method == "HEAD" else answer.body})
-
-    def _static(self, name: str, method: str) -> Answer:
-        if method not in {"GET", "HEAD"}:
-            return _text(405, "METHOD_NOT_ALLOWED")
-        path = self.bundle.static[name]
-        kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-        return Answer(200, [(b"content-type", kind.encode())], path.read_bytes())
 
     async def _invoke(self, match: Match, scope: Scope, path: str, body: bytes) -> Answer:
         """The function's answer; 502 and 504 where it has none.
@@ -185,7 +162,7 @@ class Deployment:
             instance = await self._instance(name)
         except StartError as error:
             print(f"{name}: {error}", file=sys.stderr)
-            return _text(502, "FUNCTION_INVOCATION_FAILED")
+            return edge.error(502, "FUNCTION_INVOCATION_FAILED")
         if instance.frozen:
             instance.thaw()
         seconds = self.bundle.functions[name].max_duration
@@ -202,9 +179,9 @@ class Deployment:
             content = await response.aread()
             await response.aclose()
         except httpcore.TimeoutException:
-            return _text(504, "FUNCTION_INVOCATION_TIMEOUT")
+            return edge.error(504, "FUNCTION_INVOCATION_TIMEOUT")
         except (httpcore.NetworkError, httpcore.ProtocolError):
-            return _text(502, "FUNCTION_INVOCATION_FAILED")
+            return edge.error(502, "FUNCTION_INVOCATION_FAILED")
         return Answer(response.status, _end_to_end(response.headers, {b"transfer-encoding"}), content)
 
     async def _instance(self, name: str) -> Instance:
@@ -245,12 +222,3 @@ def _end_to_end(headers: Headers, dropped: set[bytes]) -> Headers:
         for name, value in headers
         if name.lower() not in HOP_BY_HOP | dropped and not name.lower().startswith(INTERNAL)
     ]
-
-
-def _with_defaults(answer: Answer, added: Mapping[str, str], *, has_length: bool) -> Headers:
-    """The answer's headers, and those of added that it does not have."""
-    names = {name.lower() for name, _ in answer.headers}
-    defaults = [(name.lower().encode(), value.encode("latin-1")) for name, value in added.items()]
-    if has_length:
-        defaults.append((b"content-length", str(len(answer.body)).encode()))
-    return [*answer.headers, *(pair for pair in defaults if pair[0] not in names)]
