@@ -2,23 +2,20 @@
 
 import base64
 import json
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
 from psycopg import AsyncConnection, AsyncCursor
-from psycopg.errors import UniqueViolation
+from psycopg.errors import IntegrityError, UniqueViolation
 from psycopg.rows import class_row
 
 from lib import errors
 from lib.errors import Place
-from lib.models import Idempotency
-
-# Bytes of metadata behind which a list ends: what an answer may have.
-MAX_BYTES = 4_500_000
+from lib.models import MAX_BODY_BYTES, Idempotency
 
 # A context as this API answers with it. models.Context says the same in Python; a test holds the two together.
 CONTEXT_JSON = """(
@@ -114,7 +111,7 @@ async def create(
     """The context from the JSON text of a models.NewContext, or the living one that has its external_id, unchanged.
 
     One round trip; a second one only where another request is making the same context at this moment.
-    Raises IdempotencyKeyReused.
+    Raises IdempotencyKeyReused, and InvalidBody for metadata that is too large as it is stored.
     """
     parameters = {
         "body": body,
@@ -127,9 +124,13 @@ async def create(
         while made is None:
             # Neither a key nor an external id that a request in flight is claiming can be seen. The key breaks
             # context_keys_pkey, the external id makes no row; both can be seen then.
-            with suppress(UniqueViolation):
-                await cursor.execute(CREATE, parameters)
+            try:
+                with _refusals():
+                    await cursor.execute(CREATE, parameters)
                 made = await cursor.fetchone()
+            except UniqueViolation as error:
+                if error.diag.constraint_name != "context_keys_pkey":
+                    raise
     if idempotency and made.origin == "replayed" and made.fingerprint != idempotency.fingerprint:
         raise errors.IdempotencyKeyReused
     return made
@@ -169,12 +170,10 @@ async def update(
 ) -> ContextRow:
     """The context after the JSON text of a models.ContextPatch, if it has one of etags or none are given.
 
-    Raises ContextNotFound, PreconditionFailed, ExternalIdTaken.
+    Raises ContextNotFound, PreconditionFailed, ExternalIdTaken, and InvalidBody for metadata that grows too large.
     """
-    try:
+    with _refusals():
         return await _change(conn, UPDATE, {"context_id": context_id, "body": body, "etags": etags})
-    except UniqueViolation as error:
-        raise errors.ExternalIdTaken from error
 
 
 # OFFSET 0 keeps the time from being read twice.
@@ -194,68 +193,98 @@ async def delete(conn: AsyncConnection[Any], context_id: UUID, *, etags: Sequenc
     return await _change(conn, DELETE, {"context_id": context_id, "etags": etags})
 
 
-# What a list is filtered by, in SQL. Without a filter there must be no `metadata @> …` at all: the planner would walk
-# the whole GIN index for it. So it would for a filter that has no value to look up, as `{"tags": []}`: see LOOK.
-FILTERS = {
-    "none": "",
-    "metadata": "AND metadata @> %(metadata)s::jsonb",
-    "external id": """AND external_id = %(external_id)s
-        AND (%(metadata)s::jsonb IS NULL OR metadata @> %(metadata)s::jsonb)""",
-}
-
 # order → the range behind a cursor, as a row comparison: one range of contexts_created_at_idx.
 BEHIND = {
     "asc": f"> (coalesce(%(created_at)s, timestamptz '-infinity'), coalesce(%(id)s, uuid '{UUID(int=0)}'))",
     "desc": f"< (coalesce(%(created_at)s, timestamptz 'infinity'), coalesce(%(id)s, uuid '{UUID(int=2**128 - 1)}'))",
 }
 
-# (order, filter) → statement. The sum stops before PostgreSQL sends more than can be answered.
+# What a list is chosen from. Without a filter, and for one that many contexts match, it walks contexts_created_at_idx.
+# The few that match a filter are found by contexts_metadata_idx first, and sorted: materialized, or a planner without
+# statistics walks all contexts for them.
+SOURCES = {
+    "none": ("", "contexts", ""),
+    "external id": (
+        "",
+        "contexts",
+        """AND external_id = %(external_id)s
+                AND (%(metadata)s::jsonb IS NULL OR metadata @> %(metadata)s::jsonb)""",
+    ),
+    "metadata": (
+        """WITH matching AS MATERIALIZED (
+        SELECT * FROM contexts WHERE deleted_at IS NULL AND metadata @> %(metadata)s::jsonb
+    )""",
+        "matching",
+        "",
+    ),
+}
+
+# (order, filter) → statement. The sum stops before PostgreSQL sends more than can be answered. The limit is one that
+# the planner cannot read: it would rather sort all contexts than walk an index for a part that it takes for large.
 LIST = {
     (order, name): f"""
+    {matching}
     SELECT {COLUMNS}
     FROM (
         SELECT listed.*,
             sum(bytes) OVER (ORDER BY created_at {order}, id {order} ROWS UNBOUNDED PRECEDING) - bytes AS bytes_before
         FROM (
             SELECT *, octet_length(metadata::text) AS bytes
-            FROM contexts
+            FROM {source}
             WHERE deleted_at IS NULL AND (created_at, id) {behind} {condition}
             ORDER BY created_at {order}, id {order}
-            LIMIT %(limit)s
+            LIMIT (SELECT %(limit)s::bigint)
         ) AS listed
     ) AS context
-    WHERE bytes_before <= {MAX_BYTES}
+    WHERE bytes_before <= {MAX_BODY_BYTES}
     ORDER BY created_at {order}, id {order}
     """
-    for name, condition in FILTERS.items()
+    for name, (matching, source, condition) in SOURCES.items()
     for order, behind in BEHIND.items()
 }
 
-# Contexts that one page looks at for a filter that no index knows.
-LOOKED_AT = 1000
+# Contexts that are few enough to be found by what is in their metadata, and sorted.
+FEW = 2_000
 
-# order → statement. Of those looked at, the ones that do not match have no JSON.
+COUNT_FEW = f"""
+SELECT count(*) FROM (
+    SELECT FROM contexts WHERE deleted_at IS NULL AND metadata @> %(metadata)s::jsonb LIMIT {FEW + 1}
+) AS matching
+"""
+
+# Contexts that one page looks at for a filter that many match, or that the index knows nothing of.
+LOOKED_AT = 10_000
+
+# order → statement. The last one looked at comes even if it does not match, without JSON, to go on from there.
 LOOK = {
     order: f"""
     SELECT context.id, context.latest_version, context.created_at, {ETAG} AS etag,
-        CASE WHEN matches THEN {CONTEXT_JSON} ELSE '' END AS json
+        CASE WHEN matches THEN {CONTEXT_JSON} ELSE '' END AS json, position = {LOOKED_AT} AS last
     FROM (
-        SELECT looked.*, sum(bytes) OVER (ORDER BY created_at {order}, id {order} ROWS UNBOUNDED PRECEDING) - bytes
-            AS bytes_before
+        SELECT looked.*, row_number() OVER walk AS position, sum(bytes) OVER walk - bytes AS bytes_before
         FROM (
             SELECT *, metadata @> %(metadata)s::jsonb AS matches,
                 CASE WHEN metadata @> %(metadata)s::jsonb THEN octet_length(metadata::text) ELSE 0 END AS bytes
             FROM contexts
             WHERE deleted_at IS NULL AND (created_at, id) {behind}
             ORDER BY created_at {order}, id {order}
-            LIMIT {LOOKED_AT}
+            LIMIT (SELECT {LOOKED_AT})
         ) AS looked
+        WINDOW walk AS (ORDER BY created_at {order}, id {order} ROWS UNBOUNDED PRECEDING)
     ) AS context
-    WHERE bytes_before <= {MAX_BYTES}
+    WHERE bytes_before <= {MAX_BODY_BYTES} AND (matches OR position = {LOOKED_AT})
     ORDER BY created_at {order}, id {order}
+    LIMIT %(limit)s
     """
     for order, behind in BEHIND.items()
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Looked(ContextRow):
+    """A context that matches, or the last of those looked at."""
+
+    last: bool
 
 
 async def list_page(
@@ -266,8 +295,8 @@ async def list_page(
     cursor: str | None = None,
     metadata: str | None = None,
     external_id: str | None = None,
-) -> tuple[list[ContextRow], ContextRow | None]:
-    """Up to limit + 1 contexts by time of creation; the last one only says that there are more.
+) -> tuple[Sequence[ContextRow], ContextRow | None]:
+    """Up to limit + 1 contexts by time of creation, fewer where they are large; one beyond limit says there are more.
 
     cursor is that of the last context before; metadata is the JSON text of an object that theirs must contain. The
     second value is the last context that was looked at, where the search ended before the contexts did.
@@ -282,15 +311,28 @@ async def list_page(
         "external_id": external_id,
         "limit": limit + 1,
     }
+    if contained and external_id is None and not (_has_value(contained) and await _are_few(conn, parameters)):
+        return await _look(conn, order, parameters)
+    name = "external id" if external_id is not None else "metadata" if contained else "none"
     async with _cursor(conn) as rows:
-        if external_id is None and contained and not _has_value(contained):
-            await rows.execute(LOOK[order], parameters)
-            looked = await rows.fetchall()
-            return [row for row in looked if row.json][: limit + 1], looked[-1] if len(looked) == LOOKED_AT else None
-        name = "external id" if external_id is not None else "metadata" if contained else "none"
-        # How many contexts match metadata depends on it, and so must the plan: prepared, it would not.
-        await rows.execute(LIST[order, name], parameters, prepare=False if name == "metadata" else None)
+        await rows.execute(LIST[order, name], parameters)
         return await rows.fetchall(), None
+
+
+async def _are_few(conn: AsyncConnection[Any], parameters: dict[str, Any]) -> bool:
+    """Whether no more than FEW contexts match."""
+    # How many do depends on the filter, and so must the plan: prepared, it would not.
+    [(count,)] = await (await conn.execute(COUNT_FEW, parameters, prepare=False)).fetchall()
+    return bool(count <= FEW)
+
+
+async def _look(
+    conn: AsyncConnection[Any], order: str, parameters: dict[str, Any]
+) -> tuple[Sequence[ContextRow], ContextRow | None]:
+    async with conn.cursor(row_factory=class_row(Looked)) as cursor:
+        await cursor.execute(LOOK[order], parameters)
+        rows = await cursor.fetchall()
+    return [row for row in rows if row.json], rows[-1] if rows and rows[-1].last else None
 
 
 def _has_value(contained: Any) -> bool:
@@ -306,6 +348,20 @@ def _decode(cursor: str) -> tuple[datetime, UUID]:
         return datetime.fromisoformat(created_at), UUID(context_id)
     except (ValueError, OverflowError):
         raise errors.InvalidParameter(places=[Place("/cursor", "not a cursor that this list gave")]) from None
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Raises what a client is told of the rules of the table that it has broken."""
+    try:
+        yield
+    except IntegrityError as error:
+        match error.diag.constraint_name:
+            case "contexts_external_id_key":
+                raise errors.ExternalIdTaken from error
+            case "context_metadata_size_check":
+                raise errors.InvalidBody(places=[Place("/metadata", errors.METADATA_TOO_LARGE)]) from error
+        raise
 
 
 def _cursor(conn: AsyncConnection[Any]) -> AsyncCursor[ContextRow]:

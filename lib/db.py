@@ -19,7 +19,7 @@ from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 
 from lib import config, errors
-from lib.errors import Place, Problem
+from lib.errors import Problem
 
 type Connection = AsyncConnection[tuple[Any, ...]]
 
@@ -52,8 +52,8 @@ stopwatch: ContextVar[Stopwatch] = ContextVar("stopwatch")
 async def connection() -> AsyncIterator[Connection]:
     """A connection in autocommit, back in the pool afterwards.
 
-    Raises NotConfigured, PoolExhausted, DatabaseTimeout, DatabaseUnavailable, MigrationsPending, and InvalidBody or
-    InvalidRequest for what only the database can tell.
+    Raises NotConfigured, PoolExhausted, DatabaseTimeout, DatabaseUnavailable, MigrationsPending, and
+    InvalidRequest for a value that the database cannot take.
     """
     started = time.perf_counter()
     failures = _failures()
@@ -161,8 +161,6 @@ def _problem(error: Exception, *, more_failures: bool) -> Problem | None:
             problem = errors.DatabaseTimeout()
         case psycopg.errors.UndefinedTable() | psycopg.errors.UndefinedColumn() | psycopg.errors.UndefinedFunction():
             problem = errors.MigrationsPending()
-        case psycopg.errors.CheckViolation() if error.diag.constraint_name == "context_metadata_size_check":
-            problem = errors.InvalidBody(places=[Place("/metadata", errors.METADATA_TOO_LARGE)])
         case psycopg.DataError():
             # Every check before it has let the value through.
             problem = errors.InvalidRequest("the database cannot take a value of this request: nothing was stored")

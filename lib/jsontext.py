@@ -26,7 +26,7 @@ MAX_CONTAINERS = 200_000
 _MAX_NUMBER = 1_100
 
 # Only a text with one of these can hold a number beyond a double, whose largest has 309 digits.
-_SUSPECT_NUMBER = re.compile(r"[0-9][eE]|[0-9]{309}")
+_SUSPECT_NUMBER = re.compile(r"[0-9][eE]|(?<![0-9])[0-9]{309}")
 
 # A zero that jsonb can store: its numeric ends at 16,383 decimals, and takes exponents for them.
 _ZERO = re.compile(r"-?0(?:\.0*)?(?:[eE][+-]?0*[0-9]{1,4})?")
@@ -34,7 +34,7 @@ _ZERO = re.compile(r"-?0(?:\.0*)?(?:[eE][+-]?0*[0-9]{1,4})?")
 # Characters: a client's keys can be megabytes long, and stand in pointers.
 MAX_POINTER = 1_000
 
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{},]')
+_TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+"|[\[\]{},]')
 
 # From the start of a JSON text up to the first escape of U+0000 or of half a surrogate pair.
 _SOUND = re.compile(r"(?:[^\\]++|\\[^u]|\\u(?!0000|[dD][89a-fA-F])|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F])*+")

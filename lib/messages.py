@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from psycopg import AsyncConnection
-from psycopg.errors import CheckViolation, UniqueViolation
+from psycopg.errors import IntegrityError
 from psycopg.rows import args_row, class_row
 
 from lib import errors
-from lib.errors import Place
-from lib.models import MAX_AHEAD, Idempotency
+from lib.errors import Place, Problem
+from lib.models import MAX_AHEAD, MAX_BODY_BYTES, Idempotency
 
 # A message as this API answers with it. models.Message says the same in Python; a test holds the two together.
 MESSAGE_JSON = """(
@@ -26,9 +26,6 @@ MESSAGE_JSON = """(
     ) AS shape
 )"""
 
-
-# No batch is larger, and no page: what comes before the last message of either is never more.
-MAX_BYTES = 4_500_000
 
 # What a message's JSON has beyond what its client sent, at most, in bytes: an id, a time and numbers; a test holds it.
 ENVELOPE_BYTES = 400
@@ -57,11 +54,13 @@ class Appended:
     replayed: bool
 
 
-# Whether it changes the context's metadata → statement: setting it to what it was would check its size again.
+# Whether it changes the context's metadata → statement: setting it to what it was would check its size again, and one
+# that changes it cannot be HOT, as the metadata is indexed.
 # One statement and so one round trip: the update takes the row lock that puts writers in line, and all of it happens
 # or nothing. The texts come from the request itself and are kept to the letter. A key that a request in flight is
 # claiming cannot be seen, but breaks append_keys_pkey. updated_at is never before a message, nor before itself, even
-# where the clock is; so it is a time for messages that bring none.
+# where the clock is; so it is a time for messages that bring none. first_given is the time of the first message that
+# brings one, newest that of the batch's last.
 APPEND = {
     patches: f"""
     WITH context AS (
@@ -70,14 +69,14 @@ APPEND = {
             total_tokens = total_tokens + %(tokens)s,
             latest_version = latest_version + %(count)s,
             {metadata}
-            updated_at = greatest(clock_timestamp(), updated_at + interval '1 microsecond', %(newest_at)s)
+            updated_at = greatest(clock_timestamp(), updated_at + interval '1 microsecond', %(newest)s)
         WHERE id = %(context_id)s AND deleted_at IS NULL
             AND (%(expected_versions)s::bigint[] IS NULL OR latest_version = ANY (%(expected_versions)s))
             AND NOT EXISTS (SELECT FROM append_keys WHERE context_id = %(context_id)s AND key = %(key)s)
         RETURNING id, latest_version, latest_version - %(count)s AS base_version,
             total_tokens - %(tokens)s AS base_tokens, updated_at,
-            CASE WHEN %(oldest_at)s::timestamptz IS NOT NULL
-                THEN previous_created_at(id, latest_version - %(count)s, %(oldest_at)s) END AS previous_created_at
+            CASE WHEN %(first_given)s::timestamptz IS NOT NULL
+                THEN previous_created_at(id, latest_version - %(count)s, %(first_given)s) END AS previous_created_at
     ), claim AS (
         INSERT INTO append_keys (context_id, key, fingerprint, first_version, last_version)
         SELECT id, %(key)s, %(fingerprint)s, base_version + 1, latest_version
@@ -130,53 +129,56 @@ async def append(
 
     token_counts (tokens) and created_at have one entry per message, the latter may be empty. expected_versions, where
     given, must include the context's latest version. Raises ContextNotFound, VersionConflict, IdempotencyKeyReused,
-    and InvalidBody for times that run backwards and for metadata that would grow too large.
+    and InvalidBody for times that run backwards or lie ahead, and for metadata that would grow too large.
     """
-    times = _times(created_at)
-    async with conn.cursor(row_factory=args_row(MessageRow)) as cursor:
-        try:
-            await cursor.execute(
-                APPEND[patches_metadata],
-                {
-                    "context_id": context_id,
-                    "body": body,
-                    "count": len(token_counts),
-                    "tokens": sum(token_counts),
-                    "token_counts": list(token_counts),
-                    "running_tokens": list(accumulate(token_counts)),
-                    "created_at": times,
-                    "oldest_at": next(filter(None, created_at), None),
-                    "newest_at": times and times[-1],
-                    "expected_versions": expected_versions,
-                    "key": idempotency and idempotency.key,
-                    "fingerprint": idempotency and idempotency.fingerprint,
-                },
-            )
-            rows = await cursor.fetchall()
-        except UniqueViolation as error:
-            if error.diag.constraint_name != "append_keys_pkey":
-                raise
-            rows = []
-        except CheckViolation as error:
-            if error.diag.constraint_name == "messages_created_at_check":
-                place = _before(next(index for index, given in enumerate(created_at) if given))
-            elif error.diag.constraint_name == "context_metadata_size_check":
-                place = Place("/contextMetadata", errors.METADATA_TOO_LARGE)
-            else:
-                raise
-            raise errors.InvalidBody(places=[place]) from error
+    times, problem = _times(created_at)
+    rows: list[MessageRow] = []
+    if problem is None:
+        parameters = {
+            "context_id": context_id,
+            "body": body,
+            "count": len(token_counts),
+            "tokens": sum(token_counts),
+            "token_counts": list(token_counts),
+            "running_tokens": list(accumulate(token_counts)),
+            "created_at": times,
+            "first_given": next(filter(None, created_at), None),
+            "newest": times and times[-1],
+            "expected_versions": expected_versions,
+            "key": idempotency and idempotency.key,
+            "fingerprint": idempotency and idempotency.fingerprint,
+        }
+        async with conn.cursor(row_factory=args_row(MessageRow)) as cursor:
+            try:
+                await cursor.execute(APPEND[patches_metadata], parameters)
+                rows = await cursor.fetchall()
+            except IntegrityError as error:
+                problem = _refusal(error, created_at)
     if not rows:
-        return await _not_stored(conn, context_id, idempotency)
+        return await _not_stored(conn, context_id, idempotency, problem)
     return Appended(rows, rows[-1].version, replayed=False)
 
 
-def _times(given: Sequence[datetime | None]) -> list[datetime] | None:
+def _refusal(error: IntegrityError, created_at: Sequence[datetime | None]) -> Problem | None:
+    """Why the database refused an append; None where its key is taken. Raises error where it is a fault of ours."""
+    match error.diag.constraint_name:
+        case "append_keys_pkey":
+            return None
+        case "messages_created_at_check":
+            first = next(index for index, given in enumerate(created_at) if given)
+            return errors.InvalidBody(places=[_backwards(first)])
+        case "context_metadata_size_check":
+            return errors.InvalidBody(places=[Place("/contextMetadata", errors.METADATA_TOO_LARGE)])
+    raise error
+
+
+def _times(given: Sequence[datetime | None]) -> tuple[list[datetime] | None, Problem | None]:
     """The time of each message of a batch: now where none is given, but never before the one before it.
 
-    None where none is given at all. Raises InvalidBody for those that are before the one before them, or in the future.
+    None where none is given at all; and what is wrong where one is before the one before it, or in the future.
     """
     if not any(given):
-        return None
+        return None, None
     now = datetime.now(UTC)
     times: list[datetime] = []
     places: list[Place] = []
@@ -185,14 +187,12 @@ def _times(given: Sequence[datetime | None]) -> list[datetime] | None:
         if time and time > now + MAX_AHEAD:
             places.append(Place(f"/messages/{index}/createdAt", "must not be in the future"))
         elif time and time < previous:
-            places.append(_before(index))
+            places.append(_backwards(index))
         times.append(max(previous, time or now))
-    if places:
-        raise errors.InvalidBody(places=places)
-    return times
+    return times, errors.InvalidBody(places=places) if places else None
 
 
-def _before(index: int) -> Place:
+def _backwards(index: int) -> Place:
     return Place(f"/messages/{index}/createdAt", "must not be before the message before it")
 
 
@@ -214,15 +214,17 @@ WHERE context.id = %(context_id)s AND context.deleted_at IS NULL
 """
 
 
-async def _not_stored(conn: AsyncConnection[Any], context_id: UUID, idempotency: Idempotency | None) -> Appended:
-    """The first answer to the same key; raises why nothing was stored where there is none."""
+async def _not_stored(
+    conn: AsyncConnection[Any], context_id: UUID, idempotency: Idempotency | None, problem: Problem | None
+) -> Appended:
+    """The first answer to the same key, whatever problem the append has by now; raises why nothing was stored."""
     async with conn.cursor(row_factory=class_row(Claim)) as cursor:
         await cursor.execute(CLAIM, {"context_id": context_id, "key": idempotency and idempotency.key})
         claim = await cursor.fetchone()
     if claim is None:
         raise errors.ContextNotFound
     if idempotency is None or claim.first_version is None or claim.last_version is None:
-        raise errors.VersionConflict(claim.latest_version)
+        raise problem or errors.VersionConflict(claim.latest_version)
     if claim.fingerprint != idempotency.fingerprint:
         raise errors.IdempotencyKeyReused
     count = claim.last_version - claim.first_version + 1
@@ -245,7 +247,7 @@ PAGE = {
             FROM messages AS found
             WHERE context_id = context.id AND version BETWEEN {first} AND {last}
         ) AS message
-        WHERE message.bytes_before <= {MAX_BYTES}
+        WHERE message.bytes_before <= {MAX_BODY_BYTES}
     ) AS page ON true
     WHERE context.id = %(context_id)s AND context.deleted_at IS NULL
     ORDER BY page.version {order}

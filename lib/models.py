@@ -44,6 +44,10 @@ MAX_BIGINT = 2**63 - 1
 # pgvector keeps single-precision floats and refuses what is larger.
 MAX_SINGLE = 3.4028234663852886e38
 
+# Vercel carries bodies of 4.5 MB each way. Pages and windows leave room for what surrounds their messages.
+MAX_BODY_BYTES = 4_500_000
+MAX_PAGE_BYTES = 4_400_000
+
 # A context's metadata, as a request brings it: JSON text. It is read with every context of a list, and is indexed.
 MAX_METADATA_BYTES = 65_536
 
@@ -144,6 +148,7 @@ type Content = Annotated[
 type Embedding = Annotated[
     list[Annotated[float, Field(ge=-MAX_SINGLE, le=MAX_SINGLE)]],
     Field(min_length=EMBEDDING_DIMENSIONS, max_length=EMBEDDING_DIMENSIONS),
+    FailFast(),
 ]
 
 
@@ -153,8 +158,7 @@ _RFC_3339 = re.compile(
 )
 
 
-def time(value: Any) -> Any:
-    """The time that an RFC 3339 text names, in UTC and to the microsecond; PydanticCustomError for any other text."""
+def _time(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     try:
@@ -165,7 +169,7 @@ def time(value: Any) -> Any:
     raise PydanticCustomError("time", "must be a time such as 2026-11-21T09:30:00Z (RFC 3339)")
 
 
-type Time = Annotated[datetime, BeforeValidator(time)]
+type Time = Annotated[datetime, BeforeValidator(_time)]
 
 
 # What the validators below say across members, for the OpenAPI document.

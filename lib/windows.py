@@ -14,13 +14,11 @@ from psycopg.rows import args_row
 
 from lib import errors
 from lib.messages import MESSAGE_BYTES, MESSAGE_JSON, check_at
+from lib.models import MAX_PAGE_BYTES
 
-# Bytes of JSON above which a window takes no further unit: Vercel carries answers of 4.5 MB.
-MAX_BYTES = 4_400_000
-
-# The least that a message's JSON takes, in bytes; a test holds it. More messages than this many are over MAX_BYTES.
+# The least that a message's JSON takes, in bytes; a test holds it. More messages than these are over MAX_PAGE_BYTES.
 MIN_MESSAGE_BYTES = 280
-MAX_MESSAGES = MAX_BYTES // MIN_MESSAGE_BYTES
+MAX_MESSAGES = MAX_PAGE_BYTES // MIN_MESSAGE_BYTES
 
 # Versions that a call may lie before its answer: the largest batch. Bounds the search for a call that is not there.
 MAX_REACH = 1000
@@ -76,9 +74,9 @@ class Missing:
 def choose(candidates: Sequence[Candidate], budget: int, orphans: Collection[str] = ()) -> int | Missing:
     """The index in candidates (oldest first, not empty) at which the window opens, or what is missing to tell.
 
-    The window is the longest run up to the newest candidate, within budget tokens and MAX_BYTES, that splits no unit
-    and opens with no tool message; where none fits, the newest unit alone. orphans are call ids known to name no call:
-    an answer to one is a unit by itself, with which a window opens only where no other that fits opens otherwise.
+    The window is the longest run up to the newest candidate, within budget tokens and MAX_PAGE_BYTES, that splits no
+    unit and opens with no tool message; where none fits, the newest unit alone. orphans are call ids known to name no
+    call: an answer to one is a unit by itself, with which a window opens only where no other that fits opens otherwise.
     """
     newest = len(candidates) - 1
     callers = _callers(candidates)
@@ -115,12 +113,12 @@ def choose(candidates: Sequence[Candidate], budget: int, orphans: Collection[str
 
 
 def _fitting(candidates: Sequence[Candidate], budget: int) -> int:
-    """The index of the oldest candidate that budget and MAX_BYTES reach; behind the newest where not even that."""
+    """The index of the oldest candidate that budget and MAX_PAGE_BYTES reach; behind the newest where not even that."""
     tokens = size = 0
     for index in range(len(candidates) - 1, -1, -1):
         tokens += candidates[index].token_count
         size += len(candidates[index].json.encode())
-        if tokens > budget or size > MAX_BYTES:
+        if tokens > budget or size > MAX_PAGE_BYTES:
             return index + 1
     return 0
 
@@ -169,7 +167,7 @@ WINDOW = {
             FROM messages AS newest
             WHERE context_id = context.id AND version BETWEEN reach.first_version AND context.version
         ) AS message
-        WHERE message.bytes_newer <= {MAX_BYTES}
+        WHERE message.bytes_newer <= {MAX_PAGE_BYTES}
     ) AS candidate ON true
     ORDER BY candidate.version
     """

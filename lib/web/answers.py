@@ -7,10 +7,7 @@ from typing import Protocol
 
 from lib import errors
 from lib.errors import Problem
-
-# Vercel carries bodies of 4.5 MB each way; a page leaves room for what surrounds its rows.
-MAX_ANSWER_BYTES = 4_500_000
-MAX_PAGE_BYTES = 4_400_000
+from lib.models import MAX_BODY_BYTES, MAX_PAGE_BYTES
 
 
 class HasJson(Protocol):
@@ -33,9 +30,9 @@ class Response:
 
 def check_answer(size: int, remedy: str) -> None:
     """Raises PayloadTooLarge, with what the client can do, where an answer of size bytes could not be carried."""
-    if size > MAX_ANSWER_BYTES:
+    if size > MAX_BODY_BYTES:
         raise errors.PayloadTooLarge(
-            f"the answer would be larger than {MAX_ANSWER_BYTES:,} bytes, which is what can be carried: {remedy}"
+            f"the answer would be larger than {MAX_BODY_BYTES:,} bytes, which is what can be carried: {remedy}"
         )
 
 

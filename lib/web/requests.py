@@ -20,17 +20,14 @@ from pydantic.alias_generators import to_camel
 
 from lib import errors, jsontext
 from lib.errors import Place, Problem
-from lib.models import Idempotency
+from lib.models import MAX_BODY_BYTES, Idempotency
 from lib.queries import NoQuery
 
 type Scope = MutableMapping[str, Any]
 type Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
-# Vercel carries bodies of 4.5 MB each way.
-MAX_REQUEST_BYTES = 4_500_000
-
 # A body over the limit is read so that the client comes to read the 413, but not without end.
-MAX_DRAINED_BYTES = 4 * MAX_REQUEST_BYTES
+MAX_DRAINED_BYTES = 4 * MAX_BODY_BYTES
 
 # Characters of a body above which a thread reads it: about 1 ms of work.
 INLINE = 50_000
@@ -169,7 +166,7 @@ class Request:
         if keys and not any(matches):
             raise errors.Unauthorized
 
-    async def json[M: BaseModel](self, model: type[M], *, max_bytes: int = MAX_REQUEST_BYTES) -> Body[M]:
+    async def json[M: BaseModel](self, model: type[M], *, max_bytes: int = MAX_BODY_BYTES) -> Body[M]:
         """The body; an absent one is an empty object.
 
         Raises PayloadTooLarge above max_bytes, UnsupportedMediaType, MalformedJson, InvalidBody.

@@ -2,7 +2,7 @@
 
 Reads a JSON object of method, path, headers and body from standard input, and writes one of status, stall and memory:
 the longest time that the event loop was kept from other work, in milliseconds of this process's CPU (so that a busy
-machine does not count), and how far the memory went above that of the idle process, in MB.
+machine counts for little), and how far the memory went above that of the idle process, in MB.
 """
 
 import asyncio

@@ -4,13 +4,14 @@ Whatever the planner knows: with statistics and without, a long context alone or
 plans and generic ones. What is counted is buffers (pages of 8 kB), which are the same on every machine.
 """
 
+import importlib
 import json
+import pkgutil
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from types import ModuleType
 from typing import Any
 from uuid import UUID
 
@@ -18,34 +19,33 @@ import psycopg
 import pytest
 from psycopg.sql import SQL, Identifier, Literal
 
-from lib import contexts, health, messages, windows
+import lib
 from scripts import migrate
 
 LONG = 100_000
-SHORT = 20
-SHORT_CONTEXTS = 3_000
+SHORT = 2
+SHORT_CONTEXTS = 30_000
 
 # Each message of the long history; those of the history of images have none.
 TOKENS = 10
-
-REPOSITORIES = (contexts, messages, windows, health)
 
 LONG_ID, IMAGES_ID, SHORT_ID = (UUID(int=number) for number in (1, 2, 3))
 START = datetime(2026, 1, 1, tzinfo=UTC)
 BODY = json.dumps({"messages": [{"role": "user", "content": "x"}], "contextMetadata": {"n": 1}})
 
 
-def statements(repository: ModuleType) -> Iterator[tuple[str, str]]:
-    """Each statement of a repository with its name: what starts with a verb of SQL, alone or in a dictionary."""
-    for name, value in vars(repository).items():
-        if name.isupper():
+def statements() -> Iterator[tuple[str, str]]:
+    """Each statement of lib/ with its name: an upper-case text that starts with a verb of SQL, or a dictionary's."""
+    for info in pkgutil.walk_packages(lib.__path__, "lib."):
+        for name, value in vars(importlib.import_module(info.name)).items():
             for key, text in value.items() if isinstance(value, dict) else [(None, value)]:
-                if isinstance(text, str) and re.match(r"\s*(WITH|SELECT|INSERT|UPDATE|DELETE)\b", text):
-                    short = repository.__name__.removeprefix("lib.")
-                    yield f"{short}.{name}" if key is None else f"{short}.{name}[{key!r}]", text
+                if name.isupper() and isinstance(text, str) and SQL_VERB.match(text):
+                    short = f"{info.name.removeprefix('lib.')}.{name}"
+                    yield short if key is None else f"{short}[{key!r}]", text
 
 
-STATEMENTS = dict(entry for repository in REPOSITORIES for entry in statements(repository))
+SQL_VERB = re.compile(r"\s*(WITH|SELECT|INSERT|UPDATE|DELETE|MERGE)\b", re.IGNORECASE)
+STATEMENTS = dict(statements())
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +91,14 @@ def appends() -> Iterator[Row]:
         "token_counts": [1],
         "running_tokens": [1],
         "created_at": None,
-        "oldest_at": None,
-        "newest_at": None,
+        "first_given": None,
+        "newest": None,
         "expected_versions": None,
         "key": None,
         "fingerprint": None,
     }
     now = datetime.now(UTC)
-    imported = {"created_at": [now], "oldest_at": now, "newest_at": now}
+    imported = {"created_at": [now], "first_given": now, "newest": now}
     yield Row("messages.APPEND[False]", "plain", 40, plain)
     yield Row("messages.APPEND[False]", "conditions", 50, {**plain, "key": "k", "fingerprint": b"f"})
     yield Row("messages.APPEND[False]", "a time", 50, {**plain, **imported})
@@ -107,30 +107,36 @@ def appends() -> Iterator[Row]:
 
 
 def lists() -> Iterator[Row]:
+    """51 contexts are on 2 to 4 pages."""
     for order in ("asc", "desc"):
-        for name, created_at in {"first": None, "middle": START + timedelta(seconds=SHORT_CONTEXTS // 2)}.items():
-            after = {"created_at": created_at, "id": None if created_at is None else UUID(int=0), "limit": 51}
-            yield Row(f"contexts.LIST[({order!r}, 'none')]", name, 110, after)
-            yield Row(f"contexts.LOOK[{order!r}]", name, 200, {**after, "metadata": '{"tags": []}'})
-            filtered = {**after, "metadata": '{"n": 77}'}
-            # Of a hundred contexts the planner rightly reads all.
-            yield Row(f"contexts.LIST[({order!r}, 'metadata')]", name, 120, filtered, unprepared=True)
+        times = {"first": None, "middle": SHORT_CONTEXTS // 2, "last": 40 if order == "desc" else SHORT_CONTEXTS - 40}
+        for name, number in times.items():
+            created_at = None if number is None else START + timedelta(seconds=number)
+            after = {"created_at": created_at, "id": None if number is None else UUID(int=0), "limit": 51}
+            yield Row(f"contexts.LIST[({order!r}, 'none')]", name, 20, after)
+            few = {**after, "metadata": '{"n": 77}'}
+            yield Row(f"contexts.LIST[({order!r}, 'metadata')]", name, 30, few)
+            # Of 10,000 contexts that are looked at for a filter that none matches.
+            yield Row(f"contexts.LOOK[{order!r}]", name, 400, {**after, "metadata": '{"tags": []}'})
+            yield Row(f"contexts.LOOK[{order!r}]", f"{name} of many", 20, {**after, "metadata": '{"kind": "short"}'})
             external = {**after, "external_id": "short 77", "metadata": None}
             yield Row(f"contexts.LIST[({order!r}, 'external id')]", name, 12, external)
+    for metadata, most in (('{"n": 77}', 30), ('{"kind": "short"}', 300)):
+        yield Row("contexts.COUNT_FEW", metadata, most, {"metadata": metadata}, unprepared=True)
 
 
 def single_contexts() -> Iterator[Row]:
     keyless = {"body": "{}", "external_id": None, "key": None, "fingerprint": None}
-    yield Row("contexts.CREATE", "new", 60, keyless)
+    yield Row("contexts.CREATE", "new", 25, keyless)
     for external_id in ("short 77", "another"):
         body = json.dumps({"externalId": external_id})
-        yield Row("contexts.CREATE", external_id, 70, {**keyless, "body": body, "external_id": external_id})
+        yield Row("contexts.CREATE", external_id, 25, {**keyless, "body": body, "external_id": external_id})
     for key in ("key of short 77", "another"):
-        yield Row("contexts.CREATE", f"with {key}", 80, {**keyless, "key": key, "fingerprint": b"f"})
+        yield Row("contexts.CREATE", f"with {key}", 30, {**keyless, "key": key, "fingerprint": b"f"})
     yield Row("contexts.READ", "long", 8, {"context_id": LONG_ID})
     patch = '{"name": "n", "metadata": {"a": 1}, "externalId": "e"}'
-    yield Row("contexts.UPDATE", "long", 80, {"context_id": LONG_ID, "body": patch, "etags": None})
-    yield Row("contexts.DELETE", "long", 60, {"context_id": LONG_ID, "etags": None})
+    yield Row("contexts.UPDATE", "long", 40, {"context_id": LONG_ID, "body": patch, "etags": None})
+    yield Row("contexts.DELETE", "long", 30, {"context_id": LONG_ID, "etags": None})
     yield Row("health.READ", "", 20)
 
 
