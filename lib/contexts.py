@@ -10,7 +10,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from psycopg import AsyncConnection, AsyncCursor
-from psycopg.errors import IntegrityError, UniqueViolation
+from psycopg.errors import DeadlockDetected, IntegrityError, UniqueViolation
 from psycopg.rows import class_row
 
 from lib import errors
@@ -172,8 +172,13 @@ async def update(
 
     Raises ContextNotFound, PreconditionFailed, ExternalIdTaken, and InvalidBody for metadata that grows too large.
     """
+    parameters = {"context_id": context_id, "body": body, "etags": etags}
     with _refusals():
-        return await _change(conn, UPDATE, {"context_id": context_id, "body": body, "etags": etags})
+        try:
+            return await _change(conn, UPDATE, parameters)
+        except DeadlockDetected:
+            # Two contexts that swap their external ids wait for each other; the other one has gone on now.
+            return await _change(conn, UPDATE, parameters)
 
 
 # OFFSET 0 keeps the time from being read twice.
@@ -252,7 +257,7 @@ SELECT count(*) FROM (
 ) AS matching
 """
 
-# Contexts that one page looks at for a filter that many match, or that the index knows nothing of.
+# Contexts that one page looks at for a filter that many match, or that the index does not know all of.
 LOOKED_AT = 10_000
 
 # order → statement. The last one looked at comes even if it does not match, without JSON, to go on from there.
@@ -311,7 +316,7 @@ async def list_page(
         "external_id": external_id,
         "limit": limit + 1,
     }
-    if contained and external_id is None and not (_has_value(contained) and await _are_few(conn, parameters)):
+    if contained and external_id is None and (_has_empty(contained) or not await _are_few(conn, parameters)):
         return await _look(conn, order, parameters)
     name = "external id" if external_id is not None else "metadata" if contained else "none"
     async with _cursor(conn) as rows:
@@ -335,11 +340,11 @@ async def _look(
     return [row for row in rows if row.json], rows[-1] if rows and rows[-1].last else None
 
 
-def _has_value(contained: Any) -> bool:
-    """Whether a filter has anything but objects and arrays, which is what contexts_metadata_idx knows."""
-    if isinstance(contained, dict | list):
-        return any(map(_has_value, contained.values() if isinstance(contained, dict) else contained))
-    return True
+def _has_empty(contained: Any) -> bool:
+    """Whether a filter has an empty object or array in it, of which contexts_metadata_idx knows nothing."""
+    if not isinstance(contained, dict | list):
+        return False
+    return not contained or any(map(_has_empty, contained.values() if isinstance(contained, dict) else contained))
 
 
 def _decode(cursor: str) -> tuple[datetime, UUID]:

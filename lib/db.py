@@ -159,7 +159,12 @@ def _problem(error: Exception, *, more_failures: bool) -> Problem | None:
             problem = errors.PoolExhausted()
         case TimeoutError() | psycopg.errors.QueryCanceled():
             problem = errors.DatabaseTimeout()
-        case psycopg.errors.UndefinedTable() | psycopg.errors.UndefinedColumn() | psycopg.errors.UndefinedFunction():
+        case (
+            psycopg.errors.UndefinedTable()
+            | psycopg.errors.UndefinedColumn()
+            | psycopg.errors.UndefinedFunction()
+            | psycopg.errors.InvalidColumnReference()  # an index that ON CONFLICT names
+        ):
             problem = errors.MigrationsPending()
         case psycopg.DataError():
             # Every check before it has let the value through.

@@ -25,8 +25,10 @@ MAX_CONTAINERS = 200_000
 # Characters of the longest number that is a double to its last digit (2**-1074 has 1,074 decimals), and some more.
 _MAX_NUMBER = 1_100
 
-# Only a text with one of these can hold a number beyond a double, whose largest has 309 digits.
-_SUSPECT_NUMBER = re.compile(r"[0-9][eE]|(?<![0-9])[0-9]{309}")
+# Only a text with one of these can hold a number beyond a double, whose largest has 309 digits. Two searches, each from
+# where one may start, because neither may hold the interpreter for long.
+_EXPONENT = re.compile(r"(?<=[0-9])[eE]")
+_LONG_NUMBER = re.compile(r"(?<![0-9])[0-9]{309}")
 
 # A zero that jsonb can store: its numeric ends at 16,383 decimals, and takes exponents for them.
 _ZERO = re.compile(r"-?0(?:\.0*)?(?:[eE][+-]?0*[0-9]{1,4})?")
@@ -76,7 +78,7 @@ def parse(text: str) -> Any:
         return number(digits) if len(digits) >= 309 else int(digits)
 
     # Python's own readers of numbers are several times faster than a function here.
-    suspect = _SUSPECT_NUMBER.search(text) is not None
+    suspect = _EXPONENT.search(text) is not None or _LONG_NUMBER.search(text) is not None
     try:
         value = json.loads(
             text,

@@ -41,8 +41,8 @@ MAX_BATCH = 1000
 MAX_INTEGER = 2**31 - 1
 MAX_BIGINT = 2**63 - 1
 
-# pgvector keeps single-precision floats and refuses what is larger.
-MAX_SINGLE = 3.4028234663852886e38
+# pgvector keeps single-precision floats and refuses what would round beyond their largest: from here on.
+BEYOND_SINGLE = 3.4028235677973366e38
 
 # Vercel carries bodies of 4.5 MB each way. Pages and windows leave room for what surrounds their messages.
 MAX_BODY_BYTES = 4_500_000
@@ -146,7 +146,7 @@ type Content = Annotated[
 
 
 type Embedding = Annotated[
-    list[Annotated[float, Field(ge=-MAX_SINGLE, le=MAX_SINGLE)]],
+    list[Annotated[float, Field(gt=-BEYOND_SINGLE, lt=BEYOND_SINGLE)]],
     Field(min_length=EMBEDDING_DIMENSIONS, max_length=EMBEDDING_DIMENSIONS),
     FailFast(),
 ]

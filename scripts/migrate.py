@@ -8,6 +8,7 @@ first: so it drops first what a failed run may have left.
 
 import argparse
 import hashlib
+import logging
 import os
 import re
 import sys
@@ -25,6 +26,9 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import class_row
 
 from scripts.statements import Statement, split
+
+# What it says of an interrupted connection is no help to whoever interrupted it.
+logging.getLogger("psycopg").addHandler(logging.NullHandler())
 
 DIRECTORY = Path(__file__).parent.parent / "migrations"
 FILE_NAME = re.compile(r"[0-9]{4}_[a-z0-9_]+")

@@ -9,8 +9,9 @@ import hmac
 import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 from urllib.parse import parse_qsl, unquote_to_bytes
 from uuid import UUID, uuid4
@@ -141,7 +142,7 @@ class Request:
         text = self.header("if-match")
         if text is None or text.strip() == "*":
             return None
-        return [tag for weak, tag in _ETAG.findall(text) if not weak] if _ETAGS.fullmatch(text) else []
+        return [tag for weak, tag in _etags(text) if not weak]
 
     @property
     def if_match_versions(self) -> list[int] | None:
@@ -154,7 +155,7 @@ class Request:
     def has_seen(self, etag: str) -> bool:
         """Whether If-None-Match names etag; weak or strong is the same here (RFC 9110)."""
         text = self.header("if-none-match") or ""
-        return text.strip() == "*" or etag in (tag for _, tag in _ETAG.findall(text))
+        return text.strip() == "*" or etag in (tag for _, tag in _etags(text))
 
     def authenticate(self, keys: Sequence[str]) -> None:
         """Raises Unauthorized where there are keys and the request carries none of them."""
@@ -201,9 +202,22 @@ class Request:
         return b"".join(chunks)
 
 
+def _etags(text: str) -> list[tuple[str, str]]:
+    """Each ETag of a list with W/ before it or nothing; none where it is no list of them."""
+    return _ETAG.findall(text) if _ETAGS.fullmatch(text) else []
+
+
+@cache
+def _reader() -> Executor:
+    """One thread for all large bodies: more would share one interpreter, and the event loop would get a small part."""
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - most processes never need it
+
+    return ThreadPoolExecutor(1, "bodies")
+
+
 async def _off_the_loop[T](text: str, work: Callable[[], T]) -> T:
     """What work makes of text, in a thread where that takes long."""
-    return await asyncio.to_thread(work) if len(text) > INLINE else work()
+    return await asyncio.get_running_loop().run_in_executor(_reader(), work) if len(text) > INLINE else work()
 
 
 def _validated[M: BaseModel](model: type[M], value: object, error: type[Problem]) -> M:

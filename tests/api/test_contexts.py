@@ -1,5 +1,6 @@
 """Contexts: create, list, read, change, delete."""
 
+import json
 from typing import Any
 from uuid import uuid4
 
@@ -355,6 +356,9 @@ class TestList:
                 assert [context["metadata"].get("owner") for context in found].count(owner) == 5
                 times = [context["createdAt"] for context in found]
                 assert times == sorted(times, reverse=order == "desc")
+            mixed = everything(api, metadata=json.dumps({"tags": [], "owner": owner}), limit=2)
+            assert len(mixed) == 5
+            assert len(everything(api, metadata=json.dumps({"owner": owner}), order="asc", limit=1000)) == 10_500
             first = api.get(PATH, params={"metadata": '{"no": {}}', "order": "asc"}).json()
             assert (first["data"], first["hasMore"]) == ([], True)
         finally:

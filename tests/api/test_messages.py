@@ -204,7 +204,7 @@ class TestEmbeddings:
     def test_may_hold_numbers_too_small_for_a_single(
         self, api: httpx.Client, context_id: str, database: psycopg.Connection[Any]
     ) -> None:
-        append(api, context_id, user(embedding=[1e-266, 1e-45, -1e-300, 5e-324, 3.4028234663852886e38, 7] + [0] * 1530))
+        append(api, context_id, user(embedding=[1e-266, 1e-45, -1e-300, 5e-324, 3.4028235e38, 7] + [0] * 1530))
 
         kept = database.execute(
             "SELECT (embedding::real[])[:6]::float8[] FROM messages WHERE context_id = %s", [context_id]

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -80,3 +81,22 @@ class TestClaims:
 
         with pytest.raises(psycopg.errors.UniqueViolation):
             run(append())
+
+
+class TestExternalIds:
+    def test_that_are_swapped_are_tried_again_after_a_deadlock(self, connect: Any, run: Run) -> None:
+        async def race() -> None:
+            async with connect() as first, connect() as second:
+                name = f"swapped {uuid4()}"
+                a, b = [(await contexts.create(first, body="{}")).id for _ in "ab"]
+                async with first.transaction():
+                    # The other one is the one that PostgreSQL ends.
+                    await first.execute("SET LOCAL deadlock_timeout = '60s'")
+                    await contexts.update(first, b, body=json.dumps({"externalId": name}))
+                    waiting = asyncio.create_task(contexts.update(second, a, body=json.dumps({"externalId": name})))
+                    await asyncio.sleep(0.2)
+                    await contexts.update(first, a, body='{"name": "first"}')
+                with pytest.raises(errors.ExternalIdTaken):
+                    await waiting
+
+        run(race())

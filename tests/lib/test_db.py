@@ -88,6 +88,7 @@ class TestConnection:
         [
             ("SELECT * FROM no_such_table", errors.MigrationsPending),
             ("SELECT no_such_column FROM contexts", errors.MigrationsPending),
+            ("INSERT INTO contexts (name) VALUES ('x') ON CONFLICT (name) DO NOTHING", errors.MigrationsPending),
             ("SELECT pg_terminate_backend(pg_backend_pid())", errors.DatabaseUnavailable),
             ("SELECT '0e-16384'::jsonb", errors.InvalidRequest),
             ("SELEC 1", psycopg.errors.SyntaxError),
