@@ -14,5 +14,6 @@ No commands:
 statements  split the text of SQL, for migrate
 stack       what the others run on
 
-Arrows: bench and chaos -> the other commands -> stack -> migrate -> statements; stack -> lib, api. Neither bench nor chaos knows the other.
+Arrows: bench and chaos -> the other commands -> stack -> migrate, lib, api; migrate -> statements. bench and chaos know
+nothing of each other.
 """

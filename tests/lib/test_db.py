@@ -143,6 +143,20 @@ class TestConnection:
 
         assert run(closing(found())) == threshold
 
+    def test_with_a_statement_that_takes_too_long_raises_database_timeout_and_cancels_it(
+        self, configure: Any, run: Run, database_url: str, database: psycopg.Connection[Any]
+    ) -> None:
+        configure(DATABASE_URL=database_url, DATABASE_TIMEOUT_MS="300")
+
+        with pytest.raises(errors.DatabaseTimeout):
+            run(closing(query("SELECT pg_sleep(20), 'much too long'")))
+
+        running = """
+            SELECT count(*) FROM pg_stat_activity
+            WHERE state = 'active' AND query LIKE '%much too long%' AND pid <> pg_backend_pid()
+        """
+        assert database.execute(running).fetchone() == (0,)
+
     def test_that_dies_in_use_takes_those_beside_it_along(self, configure: Any, run: Run, database_url: str) -> None:
         configure(DATABASE_URL=database_url)
 
