@@ -43,8 +43,8 @@ MAX_FUNCTIONS = 12
 # Ours; Vercel's is 250 MB. A cold start reads what it imports from here.
 MAX_MEGABYTES = 60
 
-# What a function must not carry.
-UNWANTED = re.compile(r"(tests|scripts|public|\.ci|\.github|\.env|\.venv|\.postgres)\b")
+# What a function must not carry: files of the project, and what pyproject.toml keeps uv from installing.
+UNWANTED = re.compile(r"(tests|scripts|public|\.ci|\.github|\.env|\.venv|\.postgres|_vendor/(requests|urllib3))\b")
 
 API_KEY = "a-key-of-this-bundle-only"
 

@@ -4,7 +4,9 @@ Must never let an exception through: the runtime would answer in plain text.
 """
 
 import contextlib
+import gc
 import socket
+import sys
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
@@ -19,6 +21,12 @@ from lib.web.requests import Disconnected, Receive, Request, Scope
 type Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 type App = Callable[[Scope, Receive, Send], Awaitable[None]]
 type Handler = Callable[[Request], Awaitable[Response]]
+
+# What vercel-runtime 0.23.2 tries to import of the package `vercel`, which we do not have, with every request.
+ABSENT = ("vercel.headers", "vercel.cache.context", "vercel.cache.cache_build")
+
+# Objects between two looks for garbage: Python 3.13's own.
+GARBAGE_THRESHOLD = 2_000
 
 
 def endpoint(route: str | None = None, *, public: bool = False, **handlers: Handler) -> App:
@@ -65,6 +73,10 @@ def _unless_seen(request: Request, response: Response) -> Response:
 async def _lifespan(receive: Receive, send: Send) -> None:
     await receive()
     _send_without_delay()
+    _remember_what_is_absent()
+    # What is there by now stays, and need not be looked at again.
+    gc.freeze()
+    gc.set_threshold(GARBAGE_THRESHOLD)
     with contextlib.suppress(errors.NotConfigured):  # every request will say so
         for message in config.settings().warnings:
             log.write({"level": "warning", "message": message})
@@ -88,6 +100,16 @@ def _send_without_delay() -> None:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             finally:
                 sock.detach()  # not ours to close
+
+
+def _remember_what_is_absent() -> None:
+    """Lets imports of ABSENT fail at once.
+
+    The runtime means them to fail, five times a request; but Python does not remember what it has not found, and looks
+    through every folder again: 0.3 ms of the 0.9 that a context took (measured).
+    """
+    for name in ABSENT:
+        sys.modules.setdefault(name, None)  # type: ignore[arg-type] # None is how Python is told
 
 
 async def _serve(answer: Handler, request: Request, send: Send) -> None:

@@ -117,12 +117,13 @@ class Request:
             raise errors.InvalidParameter("the query string is not UTF-8, or has more than 100 parameters") from None
         if self.route and "{id}" in self.route:
             pairs = [(name, value) for name, value in pairs if name != "id"]
-        repeated = [name for name, times in Counter(name for name, _ in pairs).items() if times > 1]
-        if repeated:
+        values = dict(pairs)
+        if len(values) < len(pairs):
+            repeated = [name for name, times in Counter(name for name, _ in pairs).items() if times > 1]
             raise errors.InvalidParameter(
                 places=[Place(jsontext.pointer((name,)), "given more than once") for name in repeated]
             )
-        return _validated(model, dict(pairs), errors.InvalidParameter)
+        return _validated(model, values, errors.InvalidParameter)
 
     async def idempotency(self, payload: str, *members: str) -> Idempotency | None:
         """The client's key for a JSON text, or for these members of it, where it sent one. Raises InvalidHeader."""

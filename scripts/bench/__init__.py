@@ -4,7 +4,10 @@ __main__  the command
 sql       statements beside the least that PostgreSQL can do
 http      the dev server's requests per second beside a no-op's, and its memory
 imports   what a cold start pays to import each endpoint file
-bundle    cold starts and rates on Vercel's own runtime
+bundle    the bundle on Vercel's own runtime: as it is, with uvloop, with uvloop and httptools
+calls     what is called there
+starts    cold starts, and where their time goes
+rates     requests per second, memory, and the CPU of a request
 server    the dev server with endpoints to measure against
 client    the load generator
 report    tables of figures, goals and whether they were met

@@ -130,6 +130,61 @@ class TestConnection:
         with pytest.raises(psycopg.OperationalError):
             run(check())
 
+    @pytest.mark.parametrize(
+        ("mode", "threshold"), [("auto", db.PREPARE_THRESHOLD), ("on", db.PREPARE_THRESHOLD), ("off", None)]
+    )
+    def test_that_is_direct_prepares_statements_unless_that_is_off(
+        self, configure: Any, run: Run, database_url: str, mode: str, threshold: int | None
+    ) -> None:
+        configure(DATABASE_URL=database_url, DATABASE_PREPARED_STATEMENTS=mode)
+
+        async def found() -> int | None:
+            async with db.connection() as conn:
+                return conn.prepare_threshold
+
+        assert run(closing(found())) == threshold
+
+    def test_with_a_statement_that_takes_too_long_raises_database_timeout_and_cancels_it(
+        self, configure: Any, run: Run, database_url: str, database: psycopg.Connection[Any]
+    ) -> None:
+        configure(DATABASE_URL=database_url, DATABASE_TIMEOUT_MS="300")
+
+        with pytest.raises(errors.DatabaseTimeout):
+            run(closing(query("SELECT pg_sleep(20), 'much too long'")))
+
+        running = """
+            SELECT count(*) FROM pg_stat_activity
+            WHERE state = 'active' AND query LIKE '%much too long%' AND pid <> pg_backend_pid()
+        """
+        assert database.execute(running).fetchone() == (0,)
+
+    def test_that_dies_in_use_takes_those_beside_it_along(self, configure: Any, run: Run, database_url: str) -> None:
+        configure(DATABASE_URL=database_url)
+
+        async def died() -> tuple[set[Any], set[Any]]:
+            pids = "SELECT pg_backend_pid() FROM pg_sleep(0.05)"
+            before = await asyncio.gather(*(query(pids) for _ in range(3)))
+            with pytest.raises(errors.DatabaseUnavailable):
+                await query("SELECT pg_terminate_backend(pg_backend_pid())")
+            return set(before), set(await asyncio.gather(*(query(pids) for _ in range(3))))
+
+        before, after = run(closing(died()))
+        assert len(before) > 1
+        assert not before & after
+
+    def test_that_dies_while_the_pool_closes_is_told_as_any_other(
+        self, configure: Any, run: Run, database_url: str
+    ) -> None:
+        configure(DATABASE_URL=database_url)
+
+        async def died() -> None:
+            async with db.connection() as conn:
+                await db.close()
+                await conn.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+        with pytest.raises(errors.DatabaseUnavailable):
+            run(closing(died()))
+
     def test_after_a_gap_is_a_new_one(
         self, configure: Any, run: Run, database_url: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:

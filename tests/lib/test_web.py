@@ -1,9 +1,12 @@
 """What an endpoint does where the client cannot see it: keys, failures, the log, the start and end of the process."""
 
 import asyncio
+import gc
 import json
 import socket
+import sys
 from collections.abc import Awaitable, Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,7 @@ import psycopg
 import pytest
 
 from lib import db
-from lib.web import App, Request, Response, endpoint
+from lib.web import App, Request, Response, application, endpoint
 from scripts.stack.router import ROOT, Router, load
 
 Run = Callable[[Awaitable[Any]], Any]
@@ -324,3 +327,36 @@ class TestLifespan:
 
             for sock in (listening, other):
                 assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
+
+    @pytest.mark.parametrize("name", application.ABSENT)
+    def test_makes_imports_of_vercels_own_package_fail_at_once(
+        self, run: Run, configure: Callable[..., None], monkeypatch: pytest.MonkeyPatch, name: str
+    ) -> None:
+        configure()
+        monkeypatch.delitem(sys.modules, name, raising=False)
+
+        self.lifespan(run)
+
+        with pytest.raises(ModuleNotFoundError, match="halted"):
+            import_module(name)
+
+    def test_leaves_vercels_own_package_alone_where_something_uses_it(
+        self, run: Run, configure: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        configure()
+        monkeypatch.setitem(sys.modules, "vercel.headers", application)
+
+        self.lifespan(run)
+
+        assert import_module("vercel.headers") is application
+
+    def test_looks_for_garbage_again_but_not_in_what_has_been_imported(
+        self, run: Run, configure: Callable[..., None]
+    ) -> None:
+        configure()
+        gc.set_threshold(200_000)
+
+        self.lifespan(run)
+
+        assert gc.get_threshold()[0] < 10_000
+        assert not any(tracked is application.__dict__ for tracked in gc.get_objects())
