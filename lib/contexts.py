@@ -10,7 +10,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from psycopg import AsyncConnection, AsyncCursor
-from psycopg.errors import DeadlockDetected, IntegrityError, UniqueViolation
+from psycopg.errors import DeadlockDetected, IntegrityError
 from psycopg.rows import class_row
 
 from lib import errors
@@ -124,13 +124,9 @@ async def create(
         while made is None:
             # Neither a key nor an external id that a request in flight is claiming can be seen. The key breaks
             # context_keys_pkey, the external id makes no row; both can be seen then.
-            try:
-                with _refusals():
-                    await cursor.execute(CREATE, parameters)
+            with _refusals():
+                await cursor.execute(CREATE, parameters)
                 made = await cursor.fetchone()
-            except UniqueViolation as error:
-                if error.diag.constraint_name != "context_keys_pkey":
-                    raise
     if idempotency and made.origin == "replayed" and made.fingerprint != idempotency.fingerprint:
         raise errors.IdempotencyKeyReused
     return made
@@ -357,11 +353,13 @@ def _decode(cursor: str) -> tuple[datetime, UUID]:
 
 @contextmanager
 def _refusals() -> Iterator[None]:
-    """Raises what a client is told of the rules of the table that it has broken."""
+    """Raises what a client is told of the rules of the table that it has broken; passes over a key that is taken."""
     try:
         yield
     except IntegrityError as error:
         match error.diag.constraint_name:
+            case "context_keys_pkey":
+                return
             case "contexts_external_id_key":
                 raise errors.ExternalIdTaken from error
             case "context_metadata_size_check":

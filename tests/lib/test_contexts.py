@@ -100,3 +100,13 @@ class TestExternalIds:
                     await waiting
 
         run(race())
+
+
+class TestRules:
+    def test_of_the_table_that_are_broken_are_a_fault_of_ours(self, connect: Any, run: Run) -> None:
+        async def create() -> None:
+            async with connect() as conn:
+                await contexts.create(conn, body=json.dumps({"name": "x" * 256}))
+
+        with pytest.raises(psycopg.errors.CheckViolation):
+            run(create())
