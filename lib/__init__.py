@@ -2,7 +2,8 @@
 
 config      settings, read once from the environment
 errors      every problem the API answers with, as one exception hierarchy
-models      what bodies and answers look like
+models      what bodies look like, and limits
+shapes      what answers look like, for documents and tests
 queries     what query strings may have
 jsontext    JSON text to Python objects, refusing what could not come back equal
 tokens      how many tokens a message has

@@ -17,7 +17,7 @@ from lib import errors
 from lib.errors import Place
 from lib.models import MAX_BODY_BYTES, Idempotency
 
-# A context as this API answers with it. models.Context says the same in Python; a test holds the two together.
+# A context as this API answers with it. shapes.Context says the same in Python; a test holds the two together.
 CONTEXT_JSON = """(
     SELECT row_to_json(shape)::text FROM (
         SELECT context.id, context.name, context.external_id AS "externalId", context.metadata,

@@ -15,7 +15,7 @@ from lib import errors
 from lib.errors import Place, Problem
 from lib.models import MAX_AHEAD, MAX_BODY_BYTES, Idempotency
 
-# A message as this API answers with it. models.Message says the same in Python; a test holds the two together.
+# A message as this API answers with it. shapes.Message says the same in Python; a test holds the two together.
 MESSAGE_JSON = """(
     SELECT row_to_json(shape)::text FROM (
         SELECT message.id, message.context_id AS "contextId", message.version, message.role, message.content,

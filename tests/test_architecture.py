@@ -16,6 +16,7 @@ ARROWS = {
     "tokens": set(),
     "models": {"errors"},
     "queries": {"errors", "jsontext", "models"},
+    "shapes": {"models"},
     "contexts": {"errors", "models"},
     "messages": {"errors", "models"},
     "windows": {"errors", "messages", "models"},
@@ -69,6 +70,12 @@ def test_repositories_know_nothing_of_http_config_or_the_pool() -> None:
 def test_what_decides_does_no_io() -> None:
     for name in PURE:
         assert not imports(ROOT / "lib" / f"{name}.py") & {"psycopg", "psycopg_pool", "socket", "os", "asyncio"}
+
+
+def test_no_endpoint_pays_for_the_shapes_of_answers() -> None:
+    for folder in ("lib", "api"):
+        for path in (ROOT / folder).rglob("*.py"):
+            assert "lib.shapes" not in imports(path), path
 
 
 def test_endpoints_are_thin() -> None:

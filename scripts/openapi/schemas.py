@@ -6,7 +6,7 @@ from typing import Any, override
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
-from lib import models
+from lib import models, shapes
 from lib.windows import Window
 
 type Schema = dict[str, Any]
@@ -14,7 +14,7 @@ type Schema = dict[str, Any]
 REF = "#/components/schemas/{model}"
 
 TAKEN = (models.NewContext, models.ContextPatch, models.Append)
-ANSWERED = (models.Context, models.Message, models.Health)
+ANSWERED = (shapes.Context, shapes.Message, shapes.Health)
 
 
 class Untitled(GenerateJsonSchema):

@@ -8,7 +8,7 @@ import httpx
 import psycopg
 import pytest
 
-from lib.models import Context
+from lib.shapes import Context
 
 PATH = "/api/v1/contexts"
 JSON = {"content-type": "application/json"}

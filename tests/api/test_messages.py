@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lib.messages import ENVELOPE_BYTES
-from lib.models import Message
+from lib.shapes import Message
 from lib.windows import MIN_MESSAGE_BYTES
 
 
