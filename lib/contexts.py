@@ -253,27 +253,39 @@ SELECT count(*) FROM (
 ) AS matching
 """
 
-# Contexts that one page looks at for a filter that many match, or that the index does not know all of.
+# Contexts that one page looks at for a filter that many match, or that the index does not know all of; and the bytes of
+# their metadata, as they are stored.
 LOOKED_AT = 10_000
+READ_BYTES = 8_000_000
 
-# order → statement. The last one looked at comes even if it does not match, without JSON, to go on from there.
+# order → statement. The last one looked at comes even if it does not match, without JSON, to go on from there. CASE, so
+# that no metadata beyond it is read.
 LOOK = {
     order: f"""
     SELECT context.id, context.latest_version, context.created_at, {ETAG} AS etag,
-        CASE WHEN matches THEN {CONTEXT_JSON} ELSE '' END AS json, position = {LOOKED_AT} AS last
+        CASE WHEN matches THEN {CONTEXT_JSON} ELSE '' END AS json, last
     FROM (
-        SELECT looked.*, row_number() OVER walk AS position, sum(bytes) OVER walk - bytes AS bytes_before
+        SELECT *, sum(CASE WHEN matches THEN octet_length(metadata::text) ELSE 0 END) OVER (
+            ORDER BY created_at {order}, id {order} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+        ) AS bytes_before
         FROM (
-            SELECT *, metadata @> %(metadata)s::jsonb AS matches,
-                CASE WHEN metadata @> %(metadata)s::jsonb THEN octet_length(metadata::text) ELSE 0 END AS bytes
-            FROM contexts
-            WHERE deleted_at IS NULL AND (created_at, id) {behind}
-            ORDER BY created_at {order}, id {order}
-            LIMIT (SELECT {LOOKED_AT})
-        ) AS looked
-        WINDOW walk AS (ORDER BY created_at {order}, id {order} ROWS UNBOUNDED PRECEDING)
+            SELECT *, position = {LOOKED_AT} OR read_bytes > {READ_BYTES} AS last,
+                CASE WHEN read_bytes - pg_column_size(metadata) <= {READ_BYTES}
+                    THEN metadata @> %(metadata)s::jsonb END AS matches
+            FROM (
+                SELECT *, row_number() OVER walk AS position, sum(pg_column_size(metadata)) OVER walk AS read_bytes
+                FROM (
+                    SELECT * FROM contexts
+                    WHERE deleted_at IS NULL AND (created_at, id) {behind}
+                    ORDER BY created_at {order}, id {order}
+                    LIMIT (SELECT {LOOKED_AT})
+                ) AS walked
+                WINDOW walk AS (ORDER BY created_at {order}, id {order} ROWS UNBOUNDED PRECEDING)
+            ) AS looked
+        ) AS judged
+        WHERE matches OR (last AND matches IS NOT NULL)
     ) AS context
-    WHERE bytes_before <= {MAX_BODY_BYTES} AND (matches OR position = {LOOKED_AT})
+    WHERE coalesce(bytes_before, 0) <= {MAX_BODY_BYTES}
     ORDER BY created_at {order}, id {order}
     LIMIT %(limit)s
     """
@@ -312,7 +324,7 @@ async def list_page(
         "external_id": external_id,
         "limit": limit + 1,
     }
-    if contained and external_id is None and (_has_empty(contained) or not await _are_few(conn, parameters)):
+    if contained and external_id is None and (_is_beyond_index(contained) or not await _are_few(conn, parameters)):
         return await _look(conn, order, parameters)
     name = "external id" if external_id is not None else "metadata" if contained else "none"
     async with _cursor(conn) as rows:
@@ -336,11 +348,14 @@ async def _look(
     return [row for row in rows if row.json], rows[-1] if rows and rows[-1].last else None
 
 
-def _has_empty(contained: Any) -> bool:
-    """Whether a filter has an empty object or array in it, of which contexts_metadata_idx knows nothing."""
-    if not isinstance(contained, dict | list):
-        return False
-    return not contained or any(map(_has_empty, contained.values() if isinstance(contained, dict) else contained))
+def _is_beyond_index(contained: Any) -> bool:
+    """Whether contexts_metadata_idx does not know all of a filter: it knows single values, each with the way to it.
+
+    So nothing of what is empty, nor which values are in one element of an array.
+    """
+    if isinstance(contained, dict):
+        return not contained or any(map(_is_beyond_index, contained.values()))
+    return isinstance(contained, list) and (not contained or any(isinstance(item, dict | list) for item in contained))
 
 
 def _decode(cursor: str) -> tuple[datetime, UUID]:

@@ -31,7 +31,7 @@ MESSAGE_JSON = """(
 ENVELOPE_BYTES = 400
 
 # What a client sent of a message, in bytes, by which reads stop before they are more than can be answered.
-MESSAGE_BYTES = "json_bytes + octet_length(concat(tool_call_id, tool_name, model))"
+MESSAGE_BYTES = "json_bytes + octet_length(to_json(concat(tool_call_id, tool_name, model))::text)"
 
 
 class MessageRow(NamedTuple):

@@ -116,7 +116,11 @@ def _vercel() -> str:
         print(f"Installing npm's vercel {VERCEL} …", flush=True)
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copy(PACKAGE, installed)
-        _run(["npm", "install", "--no-audit", "--no-fund", "--no-package-lock"], folder, dict(os.environ))
+        try:
+            _run(["npm", "install", "--no-audit", "--no-fund", "--no-package-lock"], folder, dict(os.environ))
+        except BaseException:
+            installed.unlink()  # it says that the installation is whole
+            raise
     return str(folder / "node_modules" / ".bin" / "vercel")
 
 
@@ -363,6 +367,17 @@ def run_tests(deployment: Deployment, url: str) -> None:
         raise BundleError(f"the HTTP tests failed with exit status {run.returncode}")
 
 
+EXPECTED = (
+    BundleError,
+    config.ConfigError,
+    migrate.MigrationError,
+    PgBouncerError,
+    postgres.PostgresError,
+    smoke.SmokeError,
+    StartError,
+)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """The command. Returns the exit status: 0, or 1 for a bundle that is not as it must be."""
     parser = argparse.ArgumentParser(prog="python -m scripts.bundle", description="Builds and checks the bundle.")
@@ -384,7 +399,7 @@ def main(arguments: list[str] | None = None) -> int:
                 compare(deployment, url)
                 if chosen.test:
                     run_tests(deployment, url)
-    except (BundleError, StartError, PgBouncerError, migrate.MigrationError, smoke.SmokeError) as error:
+    except EXPECTED as error:
         print(f"bundle: {error}", file=sys.stderr)
         return 1
     return 0

@@ -1,5 +1,6 @@
 """Serves the API on this machine: `make dev`. Starts an embedded PostgreSQL unless DATABASE_URL names another."""
 
+import argparse
 import asyncio
 import contextlib
 import errno
@@ -79,7 +80,8 @@ def readable(line: str) -> str:
         if "message" in entry:
             text = f"{entry['level']}: {entry['message']}"
         else:
-            text = f"{entry['method']} {entry['route']} {entry['status']} {entry['ms']:.1f} ms (db {entry['dbMs']:.1f})"
+            route = entry["route"] or "(no such path)"
+            text = f"{entry['method']} {route} {entry['status']} {entry['ms']:.1f} ms (db {entry['dbMs']:.1f})"
     except (ValueError, TypeError, LookupError):
         return line
     words = [time, text, *(str(entry[name]) for name in ("code", "failure") if entry.get(name))]
@@ -125,8 +127,10 @@ def port_number(text: str) -> int:
     return int(text)
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     """The command. Returns the exit status."""
+    described = "Serves the API on this machine. PORT, DATABASE_URL and the other settings come from the environment."
+    argparse.ArgumentParser(prog="python -m scripts.dev", description=described).parse_args(arguments)
     load_dotenv(ROOT / ".env")
     # Unhandled, these end the process at once, and the embedded PostgreSQL would stay behind.
     signal.signal(signal.SIGTERM, signal.default_int_handler)

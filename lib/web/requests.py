@@ -210,7 +210,10 @@ def _etags(text: str) -> list[tuple[str, str]]:
 
 @cache
 def _reader() -> Executor:
-    """One thread for all large bodies: more would share one interpreter, and the event loop would get a small part."""
+    """One thread for all large bodies, which so wait for each other, and not all other requests for them.
+
+    More threads would share one interpreter, of which the event loop would get a small part.
+    """
     from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - most processes never need it
 
     return ThreadPoolExecutor(1, "bodies")

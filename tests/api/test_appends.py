@@ -1,7 +1,6 @@
 """What an append may carry beside its messages: their times, and a change of the context's metadata."""
 
 import json
-import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -135,18 +134,6 @@ class TestTimes:
 
         assert api.post(path(context_id), json=at("2024-01-01T00:00:00Z"), headers=key).content == first.content
         assert api.post(path(context_id), json=at("2024-01-02T00:00:00Z"), headers=key).status_code == 422
-
-    def test_of_a_retry_are_not_held_against_the_first_request(
-        self, api: httpx.Client, context_id: str, database: psycopg.Connection[Any]
-    ) -> None:
-        """Neither what it has stored nor the time that has passed makes a batch wrong that was right."""
-        soon = (datetime.now(UTC) + timedelta(seconds=2)).isoformat()
-        for key, batch in (("a", at("2024-01-01T00:00:00Z", "2024-01-02T00:00:00Z")), ("b", at(None, soon))):
-            first = api.post(path(context_id), json=batch, headers={"idempotency-key": key})
-            time.sleep(2.1 if key == "b" else 0)
-            again = api.post(path(context_id), json=batch, headers={"idempotency-key": key})
-
-            assert (again.status_code, again.content) == (201, first.content)
 
     def test_of_20_equal_requests_at_once_are_stored_once(self, api: httpx.Client, context_id: str) -> None:
         batch = at("2024-01-01T00:00:00Z", "2024-01-02T00:00:00Z")

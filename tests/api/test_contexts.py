@@ -364,6 +364,28 @@ class TestList:
         finally:
             database.execute("DELETE FROM contexts WHERE metadata ->> 'owner' = %s", [owner])
 
+    def test_looks_at_no_more_metadata_than_a_page_should_read(
+        self, api: httpx.Client, database: psycopg.Connection[Any]
+    ) -> None:
+        owner = str(uuid4())
+        database.execute(
+            """
+            INSERT INTO contexts (metadata, created_at)
+            SELECT jsonb_build_object('owner', %s::text, 'tags', ARRAY[]::text[], 'noise', (
+                    SELECT string_agg(md5(m::text || n), '') FROM generate_series(1, 1900) AS m
+                )), '2019-01-01'::timestamptz + n * interval '1 second'
+            FROM generate_series(1, 300) AS n
+            """,
+            [owner],
+        )
+        try:
+            first = api.get(PATH, params={"metadata": '{"no": {}}', "order": "asc"}).json()
+            assert (first["data"], first["hasMore"]) == ([], True)
+            found = everything(api, metadata='{"tags": []}', order="asc", limit=1000)
+            assert [context["metadata"].get("owner") for context in found].count(owner) == 300
+        finally:
+            database.execute("DELETE FROM contexts WHERE metadata ->> 'owner' = %s", [owner])
+
     def test_without_a_value_to_filter_by_shows_all(self, api: httpx.Client) -> None:
         create(api)
 

@@ -176,20 +176,6 @@ class TestPatch:
 
         assert sorted(answer.status_code for answer in answers) == [200, *[409] * 19]
 
-    def test_of_two_that_swap_theirs_ends_without_an_error(self, api: httpx.Client, external_id: str) -> None:
-        """They wait for each other, and PostgreSQL ends one of them."""
-        names = [f"{external_id} a", f"{external_id} b"]
-        paths = [post(api, name).headers["location"] for name in names]
-
-        def swap(number: int) -> set[int]:
-            own, other = names[number], names[1 - number]
-            return {api.patch(paths[number], json={"externalId": each}).status_code for each in [other, None, own] * 40}
-
-        with ThreadPoolExecutor(2) as pool:
-            statuses = set().union(*pool.map(swap, (0, 1)))
-
-        assert statuses <= {200, 409}
-
 
 class TestDatabase:
     def test_holds_it_unique_whatever_writes(

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -89,7 +90,8 @@ class TestBodies:
         status, body = BODIES[name]
         assert len(body) <= 4_500_000
 
-        assert_cheap(partial(cost, MESSAGES.format(id=context_id), body, **{"idempotency-key": "k"}), status)
+        # Another key for each try, lest a replay is measured.
+        assert_cheap(lambda: cost(MESSAGES.format(id=context_id), body, **{"idempotency-key": uuid4().hex}), status)
 
 
 class TestReads:
@@ -141,7 +143,7 @@ def assert_cheap(cost: Callable[[], dict[str, Any]], status: int = 200) -> None:
     for _ in range(3):
         found = cost()
         assert found["status"] == status
+        assert found["memory"] <= MOST_MEMORY
         if found["stall"] <= MOST_STALL:
             break
     assert found["stall"] <= MOST_STALL
-    assert found["memory"] <= MOST_MEMORY

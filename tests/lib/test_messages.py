@@ -5,6 +5,7 @@ import json
 import os
 import re
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -159,3 +160,24 @@ class TestAppend:
 
         with pytest.raises(psycopg.errors.CheckViolation):
             run(append())
+
+    def test_of_a_retry_is_not_held_against_the_time_that_has_passed(self, connect: Connect, run: Run) -> None:
+        """Times that were right when the first request came: a minute later they are not, and the batch is stored."""
+        key = Idempotency("k", b"f")
+
+        async def again(first: list[datetime | None], later: list[datetime | None]) -> messages.Appended:
+            async with connect() as conn:
+                context = await contexts.create(conn, body="{}")
+                await messages.append(conn, context.id, **batch(2), created_at=first, idempotency=key)
+                return await messages.append(conn, context.id, **batch(2), created_at=later, idempotency=key)
+
+        now = datetime.now(UTC)
+        soon, past, future = now + timedelta(seconds=30), now - timedelta(hours=1), now + timedelta(hours=1)
+        batches: list[tuple[list[datetime | None], list[datetime | None]]] = [
+            ([None, soon], [None, past]),
+            ([past, now], [past, now]),
+            ([now, soon], [soon, future]),
+        ]
+        for first, later in batches:
+            appended = run(again(first, later))
+            assert (appended.replayed, appended.version) == (True, 2)

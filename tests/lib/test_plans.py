@@ -117,8 +117,10 @@ def lists() -> Iterator[Row]:
             few = {**after, "metadata": '{"n": 77}'}
             yield Row(f"contexts.LIST[({order!r}, 'metadata')]", name, 30, few)
             # Of 10,000 contexts that are looked at for a filter that none matches.
-            yield Row(f"contexts.LOOK[{order!r}]", name, 400, {**after, "metadata": '{"tags": []}'})
+            yield Row(f"contexts.LOOK[{order!r}]", name, 500, {**after, "metadata": '{"tags": []}'})
             yield Row(f"contexts.LOOK[{order!r}]", f"{name} of many", 20, {**after, "metadata": '{"kind": "short"}'})
+            inside = {**after, "metadata": '{"list": [{"a": 1, "b": 2}]}'}
+            yield Row(f"contexts.LOOK[{order!r}]", f"{name}, in one element", 500, inside)
             external = {**after, "external_id": "short 77", "metadata": None}
             yield Row(f"contexts.LIST[({order!r}, 'external id')]", name, 12, external)
     for metadata, most in (('{"n": 77}', 30), ('{"kind": "short"}', 300)):
@@ -181,7 +183,8 @@ WITH context AS (
     INSERT INTO contexts (id, message_count, latest_version, total_tokens, metadata, external_id, created_at)
     SELECT ('00000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid, %(length)s, %(length)s,
         %(length)s * %(tokens)s,
-        jsonb_build_object('n', n, 'kind', 'short'), 'short ' || n, %(start)s + n * interval '1 second'
+        jsonb_build_object('n', n, 'kind', 'short', 'list', '[{"a": 1}, {"b": 2}]'::jsonb),
+        'short ' || n, %(start)s + n * interval '1 second'
     FROM generate_series(1, %(contexts)s) AS n
     RETURNING id, external_id
 ), key AS (

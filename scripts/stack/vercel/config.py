@@ -41,7 +41,8 @@ def read(path: Path) -> Settings:
 
 def functions(folder: Path) -> dict[str, Path]:
     """Each function of the project in folder by its path without the leading slash, and the file that it is made of."""
-    files = sorted(folder.glob("api/**/*.py"))
+    # Vercel makes none of a file that begins with _ or a dot.
+    files = sorted(file for file in folder.glob("api/**/*.py") if file.name[0] not in "_.")
     return {str(file.relative_to(folder).with_suffix("")): file for file in files}
 
 
@@ -114,14 +115,19 @@ def _trailing_slash(wanted: bool | None) -> list[Route]:
 
 def _redirect(entry: dict[str, Any]) -> Route:
     status = entry.get("statusCode", 308 if entry.get("permanent", True) else 307)
-    return {"src": pattern(entry["source"]), "headers": {"Location": entry["destination"]}, "status": status}
+    return {"src": pattern(entry["source"]), "headers": {"Location": _destination(entry)}, "status": status}
 
 
 def _rewrite(entry: dict[str, Any]) -> Route:
-    destination = entry["destination"]
+    return {"src": pattern(entry["source"]), "dest": _destination(entry), "check": True}
+
+
+def _destination(entry: dict[str, Any]) -> str:
+    """Where an entry leads. Raises ConfigError."""
+    destination: str = entry["destination"]
     if not destination.startswith("/") or SYNTAX.search(destination):
         raise ConfigError(f"vercel.json has a destination that is not applied here: {destination}")
-    return {"src": pattern(entry["source"]), "dest": destination, "check": True}
+    return destination
 
 
 def pattern(source: str) -> str:

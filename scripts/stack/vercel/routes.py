@@ -121,7 +121,8 @@ class Routes:
 
 
 def _filled(text: str, found: re.Match[str]) -> str:
-    return re.sub(r"\$(\d)", lambda number: found[int(number[1])] or "", text) if "$" in text else text
+    groups = dict(enumerate(found.groups(), 1))
+    return re.sub(r"\$(\d)", lambda number: groups.get(int(number[1])) or "", text) if "$" in text else text
 
 
 def _merged(query: str, added: str) -> str:
