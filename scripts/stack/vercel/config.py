@@ -114,20 +114,22 @@ def _trailing_slash(wanted: bool | None) -> list[Route]:
 
 
 def _redirect(entry: dict[str, Any]) -> Route:
+    destination = entry["destination"]
+    _refuse_syntax(destination, re.sub(r"^https?://[^/]*|\?[^(){}]*$", "", destination))
     status = entry.get("statusCode", 308 if entry.get("permanent", True) else 307)
-    return {"src": pattern(entry["source"]), "headers": {"Location": _destination(entry)}, "status": status}
+    return {"src": pattern(entry["source"]), "headers": {"Location": destination}, "status": status}
 
 
 def _rewrite(entry: dict[str, Any]) -> Route:
-    return {"src": pattern(entry["source"]), "dest": _destination(entry), "check": True}
+    destination = entry["destination"]
+    _refuse_syntax(destination, destination)
+    return {"src": pattern(entry["source"]), "dest": destination, "check": True}
 
 
-def _destination(entry: dict[str, Any]) -> str:
-    """Where an entry leads. Raises ConfigError."""
-    destination: str = entry["destination"]
-    if not destination.startswith("/") or SYNTAX.search(destination):
+def _refuse_syntax(destination: str, path: str) -> None:
+    """Raises ConfigError for a destination whose path is none, or more than literals and $1."""
+    if (path and not path.startswith("/")) or SYNTAX.search(path):
         raise ConfigError(f"vercel.json has a destination that is not applied here: {destination}")
-    return destination
 
 
 def pattern(source: str) -> str:
