@@ -15,7 +15,8 @@ from scripts.stack.vercel.functions import Instance
 ROUNDS = 9
 ROUND_SECONDS = 0.4
 
-# CPU of a request beyond the no-op's, beside the no-op's: half of what it was before anything was done about it.
+# CPU of a request that is ours, beside all of a no-op's: half of what it was before anything was done about it. What is
+# ours is beyond a no-op that is spared the same imports: what the runtime no longer does is no saving of ours.
 GOALS = {"context": 0.4, "page": 0.65, "window": 0.85, "counted": 0.75}
 
 
@@ -56,11 +57,17 @@ def measure(report: Report, deployments: Mapping[str, Deployment], calls: Mappin
 
     columns = [cell for name in rivals for cell in (f"{name}: ms", "ours")]
     report.section(
-        "CPU of one of these requests; ours is beyond the no-op's", *columns, "ms", "ours", "x no-op", "goal", ""
+        "CPU of one of these requests; ours is beyond the no-op that is spared imports",
+        *columns,
+        "ms",
+        "ours",
+        "x no-op",
+        "goal",
+        "",
     )
     for key, call in calls.items():
         cpu = {name: found[key][name].milliseconds for name in deployments}
-        own = {name: cpu[name] - found["noop"][name].milliseconds for name in deployments}
+        own = {name: cpu[name] - found["spared"][name].milliseconds for name in deployments}
         cells = [f"{figure:.2f}" for name in (*rivals, ours) for figure in (cpu[name], own[name])]
         ratio = own[ours] / found["noop"][ours].milliseconds
         if key in GOALS:
