@@ -191,7 +191,11 @@ class TestContextMetadata:
         assert (refused.status_code, latest(api, context_id)) == (400, 2)
         assert refused.json()["errors"][0]["pointer"] == "/contextMetadata"
 
-    @pytest.mark.parametrize("bad", [1, "x", [], True, {"a": "\0"}, {"a": "x" * 65_536}])
+    def test_of_65536_bytes_is_taken(self, api: httpx.Client, context_id: str) -> None:
+        """The braces, the name, the colon and the quotes are 8 of them."""
+        assert self.post(api, context_id, {"a": "x" * 65_528}).status_code == 201
+
+    @pytest.mark.parametrize("bad", [1, "x", [], True, {"a": "\0"}, {"a": "x" * 65_529}])
     def test_that_is_no_small_object_is_refused(self, api: httpx.Client, context_id: str, bad: Any) -> None:
         refused = self.post(api, context_id, bad)
 

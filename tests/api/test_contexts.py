@@ -8,6 +8,7 @@ import httpx
 import psycopg
 import pytest
 
+from lib.contexts import FEW
 from lib.shapes import Context
 
 PATH = "/api/v1/contexts"
@@ -383,6 +384,25 @@ class TestList:
             assert (first["data"], first["hasMore"]) == ([], True)
             found = everything(api, metadata='{"tags": []}', order="asc", limit=1000)
             assert [context["metadata"].get("owner") for context in found].count(owner) == 300
+        finally:
+            database.execute("DELETE FROM contexts WHERE metadata ->> 'owner' = %s", [owner])
+
+    @pytest.mark.parametrize("few", [FEW, FEW + 1])
+    def test_shows_all_that_match_whichever_way_they_are_found(
+        self, api: httpx.Client, database: psycopg.Connection[Any], few: int
+    ) -> None:
+        owner = str(uuid4())
+        database.execute(
+            """
+            INSERT INTO contexts (metadata, created_at)
+            SELECT jsonb_build_object('owner', %s::text), '2018-01-01'::timestamptz + n * interval '1 second'
+            FROM generate_series(1, %s) AS n
+            """,
+            [owner, few],
+        )
+        try:
+            found = everything(api, metadata=json.dumps({"owner": owner}), order="asc", limit=999)
+            assert len({context["id"] for context in found}) == len(found) == few
         finally:
             database.execute("DELETE FROM contexts WHERE metadata ->> 'owner' = %s", [owner])
 
