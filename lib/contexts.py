@@ -20,7 +20,7 @@ from lib.models import MAX_BODY_BYTES, Idempotency
 # A context as this API answers with it. shapes.Context says the same in Python; a test holds the two together.
 CONTEXT_JSON = """(
     SELECT row_to_json(shape)::text FROM (
-        SELECT context.id, context.name, context.external_id AS "externalId", context.metadata,
+        SELECT context.id, context.name, context.external_id AS "externalId", context.metadata, context.policy,
             context.message_count AS "messageCount", context.total_tokens AS "totalTokens",
             context.latest_version AS "latestVersion",
             context.parent_id AS "parentId", context.fork_version AS "forkVersion",
@@ -79,8 +79,8 @@ WITH body AS MATERIALIZED (
     SELECT * FROM contexts
     WHERE external_id = %(external_id)s AND deleted_at IS NULL AND NOT EXISTS (SELECT FROM claimed)
 ), new AS (
-    INSERT INTO contexts (name, external_id, metadata)
-    SELECT name, external_id, metadata FROM body
+    INSERT INTO contexts (name, external_id, metadata, policy)
+    SELECT name, external_id, metadata, %(policy)s FROM body
     WHERE NOT EXISTS (SELECT FROM claimed) AND NOT EXISTS (SELECT FROM found)
     ON CONFLICT (external_id) WHERE deleted_at IS NULL AND external_id IS NOT NULL DO NOTHING
     RETURNING *
@@ -97,7 +97,7 @@ UNION ALL
 SELECT context.id, 0, context.created_at, {ETAG}, coalesce(context.answer::text, {CONTEXT_JSON}),
     'replayed', context.fingerprint
 FROM (
-    SELECT claimed.*, body.name, body.external_id, body.metadata, 0 AS message_count, 0 AS total_tokens,
+    SELECT claimed.*, body.name, body.external_id, body.metadata, '{{}}'::jsonb AS policy, 0 AS message_count, 0 AS total_tokens,
         0 AS latest_version, NULL::uuid AS parent_id, NULL::bigint AS fork_version,
         claimed.created_at AS updated_at, NULL::timestamptz AS deleted_at
     FROM claimed, body
@@ -106,9 +106,14 @@ FROM (
 
 
 async def create(
-    conn: AsyncConnection[Any], *, body: str, external_id: str | None = None, idempotency: Idempotency | None = None
+    conn: AsyncConnection[Any],
+    *,
+    body: str,
+    external_id: str | None = None,
+    policy: str = "{}",
+    idempotency: Idempotency | None = None,
 ) -> Made:
-    """The context from the JSON text of a models.NewContext, or the living one that has its external_id, unchanged.
+    """The context from the JSON texts of a models.NewContext and its Policy, or the living one that has its external_id, unchanged.
 
     One round trip; a second one only where another request is making the same context at this moment.
     Raises IdempotencyKeyReused, and InvalidBody for metadata that is too large as it is stored.
@@ -116,6 +121,7 @@ async def create(
     parameters = {
         "body": body,
         "external_id": external_id,
+        "policy": policy,
         "key": idempotency and idempotency.key,
         "fingerprint": idempotency and idempotency.fingerprint,
     }
@@ -154,6 +160,12 @@ SET name = CASE WHEN body ? 'name' THEN body ->> 'name' ELSE name END,
         WHEN 'null' THEN '{{}}'
         ELSE metadata
     END,
+    policy = CASE jsonb_typeof(%(policy)s::jsonb)
+        WHEN 'object' THEN json_merge_patch(policy, %(policy)s::jsonb)
+        WHEN 'null' THEN '{{}}'
+        ELSE policy
+    END,
+    revision = revision + (%(policy)s::jsonb IS NOT NULL)::integer,
     updated_at = {CHANGED_AT}
 FROM (SELECT %(body)s::jsonb AS body) AS patch
 WHERE id = %(context_id)s AND deleted_at IS NULL AND (%(etags)s::text[] IS NULL OR {ETAG} = ANY (%(etags)s))
@@ -162,13 +174,18 @@ RETURNING {COLUMNS}
 
 
 async def update(
-    conn: AsyncConnection[Any], context_id: UUID, *, body: str, etags: Sequence[str] | None = None
+    conn: AsyncConnection[Any],
+    context_id: UUID,
+    *,
+    body: str,
+    policy: str | None = None,
+    etags: Sequence[str] | None = None,
 ) -> ContextRow:
-    """The context after the JSON text of a models.ContextPatch, if it has one of etags or none are given.
+    """The context after the JSON texts of a models.ContextPatch and its Policy, if it has one of etags or none are given.
 
     Raises ContextNotFound, PreconditionFailed, ExternalIdTaken, and InvalidBody for metadata that grows too large.
     """
-    parameters = {"context_id": context_id, "body": body, "etags": etags}
+    parameters = {"context_id": context_id, "body": body, "policy": policy, "etags": etags}
     with _refusals():
         try:
             return await _change(conn, UPDATE, parameters)

@@ -10,10 +10,12 @@ Problem
 ├── Unauthorized 401
 ├── NotFound 404
 │   ├── ContextNotFound
+│   ├── CompactionNotFound
 │   └── RouteNotFound
 ├── MethodNotAllowed 405
 ├── VersionConflict 409
 │   └── PreconditionFailed 412
+├── CompactionConflict 409
 ├── ExternalIdTaken 409
 ├── PayloadTooLarge 413
 ├── UnsupportedMediaType 415
@@ -141,6 +143,13 @@ class ContextNotFound(NotFound):
     title = "Context not found"
 
 
+class CompactionNotFound(NotFound):
+    """the context has no compaction of this number, or there is no such context"""
+
+    code = "compaction_not_found"
+    title = "Compaction not found"
+
+
 class RouteNotFound(NotFound):
     """the API has no such path"""
 
@@ -174,6 +183,17 @@ class PreconditionFailed(VersionConflict):
     status = 412
     code = "precondition_failed"
     title = "Precondition failed"
+
+
+class CompactionConflict(Problem):
+    """another compaction is in force than the expected one: nothing was stored"""
+
+    status = 409
+    code = "compaction_conflict"
+    title = "Compaction conflict"
+
+    def __init__(self, current_number: int) -> None:
+        super().__init__(members={"currentNumber": current_number})
 
 
 class ExternalIdTaken(Problem):

@@ -13,36 +13,55 @@ from psycopg.rows import args_row, class_row
 
 from lib import errors
 from lib.errors import Place, Problem
-from lib.models import MAX_AHEAD, MAX_BODY_BYTES, Idempotency
+from lib.models import MAX_AHEAD, MAX_BATCH, MAX_BODY_BYTES, Idempotency, NewMessage
 
-# A message as this API answers with it. shapes.Message says the same in Python; a test holds the two together.
-MESSAGE_JSON = """(
+def message_json(content: str = "message.content", token_count: str = "message.token_count", more: str = "") -> str:
+    """The SQL of a message's JSON text, with SQL of one's own for some of it, and of members that come after."""
+    return f"""(
     SELECT row_to_json(shape)::text FROM (
-        SELECT message.id, message.context_id AS "contextId", message.version, message.role, message.content,
+        SELECT message.id, message.context_id AS "contextId", message.version, message.role, {content} AS content,
             message.tool_calls AS "toolCalls", message.tool_call_id AS "toolCallId",
             message.tool_name AS "toolName", message.model, message.metadata,
-            message.token_count AS "tokenCount", message.embedding IS NOT NULL AS "hasEmbedding",
-            to_char(message.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS "createdAt"
+            {token_count} AS "tokenCount", message.embedding IS NOT NULL AS "hasEmbedding",
+            to_char(message.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS "createdAt"{more}
     ) AS shape
 )"""
 
 
+# A message as this API answers with it. shapes.Message says the same in Python; a test holds the two together.
+MESSAGE_JSON = message_json()
+
+# Versions that a call may lie before its answer: the largest batch. Bounds the search for a call that is not there.
+MAX_REACH = MAX_BATCH
+
 # What a message's JSON has beyond what its client sent, at most, in bytes: an id, a time and numbers; a test holds it.
 ENVELOPE_BYTES = 400
 
+# What a client sent of a message beside its three JSON texts, in bytes.
+NAME_BYTES = "octet_length(to_json(concat(tool_call_id, tool_name, model))::text)"
+
 # What a client sent of a message, in bytes, by which reads stop before they are more than can be answered.
-MESSAGE_BYTES = "json_bytes + octet_length(to_json(concat(tool_call_id, tool_name, model))::text)"
+MESSAGE_BYTES = f"json_bytes + {NAME_BYTES}"
 
 
 class MessageRow(NamedTuple):
     """A message's version and JSON text beside its context's latest version; no message at all is version 0.
 
-    A named tuple in the order of the statements' columns, because pages are read in bulk.
+    shown_version is the newest version at the point in time that was asked for. A named tuple in the order of the
+    statements' columns, because pages are read in bulk.
     """
 
     latest_version: int
     version: int
     json: str
+    shown_version: int = 0
+
+
+class Page(NamedTuple):
+    """A page's messages and one more where there are more, and the newest version at the time that was asked for."""
+
+    rows: Sequence[MessageRow]
+    version: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +79,9 @@ class Appended:
 # or nothing. The texts come from the request itself and are kept to the letter. A key that a request in flight is
 # claiming cannot be seen, but breaks append_keys_pkey. updated_at is never before a message, nor before itself, even
 # where the clock is; so it is a time for messages that bring none. first_given is the time of the first message that
-# brings one, newest that of the batch's last.
+# brings one, newest that of the batch's last. answered has for each tool message the position in the batch of the call
+# that it answers, or -n for the n-th of call_ids, which are looked for before the batch: behind the row lock, as a call
+# may have been committed meanwhile.
 APPEND = {
     patches: f"""
     WITH context AS (
@@ -76,7 +97,9 @@ APPEND = {
         RETURNING id, latest_version, latest_version - %(count)s AS base_version,
             total_tokens - %(tokens)s AS base_tokens, updated_at,
             CASE WHEN %(first_given)s::timestamptz IS NOT NULL
-                THEN previous_created_at(id, latest_version - %(count)s, %(first_given)s) END AS previous_created_at
+                THEN previous_created_at(id, latest_version - %(count)s, %(first_given)s) END AS previous_created_at,
+            CASE WHEN %(call_ids)s::text[] IS NOT NULL
+                THEN calls_before(id, latest_version - %(count)s, %(call_ids)s) END AS calls
     ), claim AS (
         INSERT INTO append_keys (context_id, key, fingerprint, first_version, last_version)
         SELECT id, %(key)s, %(fingerprint)s, base_version + 1, latest_version
@@ -84,12 +107,19 @@ APPEND = {
         WHERE %(key)s::text IS NOT NULL
     )
     INSERT INTO messages AS message (
-        context_id, version, role, content, tool_calls, call_ids, tool_call_id, tool_name, model, metadata,
-        token_count, cumulative_tokens, created_at, embedding
+        context_id, version, role, content, tool_calls, call_ids, tool_call_id, call_version, tool_name, model,
+        metadata, token_count, cumulative_tokens, created_at, embedding
     )
     SELECT context.id, context.base_version + batch.position, batch.role, batch.content, batch.tool_calls,
         (SELECT array_agg(call ->> 'id') FROM json_array_elements(batch.tool_calls) AS call),
-        batch.tool_call_id, batch.tool_name, batch.model, coalesce(batch.metadata, '{{}}'),
+        batch.tool_call_id,
+        CASE
+            WHEN batch.answered > 0 THEN context.base_version + batch.answered
+            WHEN context.calls[-batch.answered] >= context.base_version + batch.position - {MAX_REACH}
+                THEN context.calls[-batch.answered]
+            WHEN batch.answered < 0 THEN 0
+        END,
+        batch.tool_name, batch.model, coalesce(batch.metadata, '{{}}'),
         batch.token_count, context.base_tokens + batch.running_tokens,
         coalesce(greatest(batch.created_at, context.previous_created_at), context.updated_at),
         (batch.embedding #>> '{{}}')::vector
@@ -100,10 +130,11 @@ APPEND = {
         ),
         unnest(%(token_counts)s::integer[]),
         unnest(%(running_tokens)s::bigint[]),
-        unnest(%(created_at)s::timestamptz[])
+        unnest(%(created_at)s::timestamptz[]),
+        unnest(%(answered)s::bigint[])
     ) WITH ORDINALITY AS batch (
         role, content, tool_calls, tool_call_id, tool_name, model, metadata, embedding,
-        token_count, running_tokens, created_at, position
+        token_count, running_tokens, created_at, answered, position
     )
     RETURNING (SELECT latest_version FROM context), version, {MESSAGE_JSON} AS json
     """
@@ -119,19 +150,21 @@ async def append(
     context_id: UUID,
     *,
     body: str,
+    batch: Sequence[NewMessage],
     token_counts: Sequence[int],
-    created_at: Sequence[datetime | None] = (),
     patches_metadata: bool = False,
     expected_versions: Sequence[int] | None = None,
     idempotency: Idempotency | None = None,
 ) -> Appended:
     """Stores the JSON text of a models.Append: all of its messages, and its patch of metadata, or nothing.
 
-    token_counts (tokens) and created_at have one entry per message, the latter may be empty. expected_versions, where
-    given, must include the context's latest version. Raises ContextNotFound, VersionConflict, IdempotencyKeyReused,
+    batch is those messages, and token_counts has the tokens of each. expected_versions, where given, must include the
+    context's latest version. Raises ContextNotFound, VersionConflict, IdempotencyKeyReused,
     and InvalidBody for times that run backwards or lie ahead, and for metadata that would grow too large.
     """
+    created_at = [message.created_at for message in batch]
     times, problem = _times(created_at)
+    answered, call_ids = _answered(batch)
     rows: list[MessageRow] = []
     if problem is None:
         parameters = {
@@ -142,6 +175,8 @@ async def append(
             "token_counts": list(token_counts),
             "running_tokens": list(accumulate(token_counts)),
             "created_at": times,
+            "answered": answered,
+            "call_ids": call_ids,
             "first_given": next(filter(None, created_at), None),
             "newest": times and times[-1],
             "expected_versions": expected_versions,
@@ -170,6 +205,22 @@ def _refusal(error: IntegrityError, created_at: Sequence[datetime | None]) -> Pr
         case "context_metadata_size_check":
             return errors.InvalidBody(places=[Place("/contextMetadata", errors.METADATA_TOO_LARGE)])
     raise error
+
+
+def _answered(batch: Sequence[NewMessage]) -> tuple[list[int | None] | None, list[str] | None]:
+    """For each message the position, from 1, of the newest call before it that it answers; None for what answers none.
+
+    Where that is not in the batch, -n for the n-th of the second value, the ids to look for. None for no answers at all,
+    and for no ids.
+    """
+    calls: list[int | None] = []
+    made: dict[str, int] = {}
+    missing: dict[str, int] = {}
+    for position, message in enumerate(batch, 1):
+        call_id = message.tool_call_id
+        calls.append(None if call_id is None else made.get(call_id) or -missing.setdefault(call_id, len(missing) + 1))
+        made.update((call["id"], position) for call in message.tool_calls or ())
+    return calls if any(calls) else None, [*missing] or None
 
 
 def _times(given: Sequence[datetime | None]) -> tuple[list[datetime] | None, Problem | None]:
@@ -228,8 +279,8 @@ async def _not_stored(
     if claim.fingerprint != idempotency.fingerprint:
         raise errors.IdempotencyKeyReused
     count = claim.last_version - claim.first_version + 1
-    rows, _ = await page(conn, context_id, cursor=claim.first_version - 1, at=claim.last_version, limit=count)
-    return Appended(rows, claim.last_version, replayed=True)
+    stored = await page(conn, context_id, cursor=claim.first_version - 1, at=claim.last_version, limit=count)
+    return Appended(stored.rows, claim.last_version, replayed=True)
 
 
 # order → statement. A page is a range of versions, which have no gaps: with both of its ends known, no plan reads more.
@@ -237,8 +288,14 @@ async def _not_stored(
 # to tell an empty page from an unknown context.
 PAGE = {
     order: f"""
-    SELECT context.latest_version, coalesce(page.version, 0), page.json
-    FROM contexts AS context
+    SELECT context.latest_version, coalesce(page.version, 0) AS version, page.json, context.shown_version
+    FROM (
+        SELECT id, latest_version, least(latest_version, CASE WHEN %(at_time)s::timestamptz IS NULL
+            THEN %(at)s ELSE version_at(id, latest_version, %(at_time)s) END) AS shown_version
+        FROM contexts
+        WHERE id = %(context_id)s AND deleted_at IS NULL
+        OFFSET 0
+    ) AS context
     LEFT JOIN LATERAL (
         SELECT message.version, {MESSAGE_JSON} AS json
         FROM (
@@ -249,19 +306,18 @@ PAGE = {
         ) AS message
         WHERE message.bytes_before <= {MAX_BODY_BYTES}
     ) AS page ON true
-    WHERE context.id = %(context_id)s AND context.deleted_at IS NULL
     ORDER BY page.version {order}
     """
     for order, first, last in (
         (
             "asc",
-            "least(%(cursor)s, context.latest_version) + 1",
-            "least(least(%(cursor)s, context.latest_version) + %(limit)s, %(at)s)",
+            "least(%(cursor)s, shown_version) + 1",
+            "least(least(%(cursor)s, shown_version) + %(limit)s, shown_version)",
         ),
         (
             "desc",
-            "least(%(cursor)s - 1, %(at)s, context.latest_version) - %(limit)s + 1",
-            "least(%(cursor)s - 1, %(at)s, context.latest_version)",
+            "least(%(cursor)s - 1, shown_version) - %(limit)s + 1",
+            "least(%(cursor)s - 1, shown_version)",
         ),
     )
 }
@@ -274,27 +330,32 @@ async def page(
     limit: int,
     order: str = "asc",
     cursor: int | None = None,
-    at: int | None = None,
-) -> tuple[list[MessageRow], int]:
-    """Up to limit + 1 messages after version cursor and no newer than version at, and the context's latest version.
+    at: int | datetime | None = None,
+) -> Page:
+    """Up to limit + 1 messages after version cursor, as the context was at a version or a time.
 
     The last message of limit + 1 only says that there are more. Raises ContextNotFound, InvalidParameter.
     """
+    # An ascending page starts after version 0, a descending one with the latest.
+    start = 0 if cursor is None and order == "asc" else cursor
+    parameters = {"context_id": context_id, "cursor": start, "limit": limit + 1, **point(at)}
     async with conn.cursor(row_factory=args_row(MessageRow)) as rows:
-        # An ascending page starts after version 0, a descending one with the latest.
-        start = 0 if cursor is None and order == "asc" else cursor
-        await rows.execute(PAGE[order], {"context_id": context_id, "cursor": start, "at": at, "limit": limit + 1})
+        await rows.execute(PAGE[order], parameters)
         found = await rows.fetchall()
     if not found:
         raise errors.ContextNotFound
-    latest_version = found[0].latest_version
-    check_at(at, latest_version)
-    return found if found[0].version else [], latest_version
+    check_at(at, found[0].latest_version)
+    return Page(found if found[0].version else [], found[0].shown_version)
 
 
-def check_at(at: int | None, latest_version: int) -> None:
+def point(at: int | datetime | None) -> dict[str, int | datetime | None]:
+    """A point in time as statements take it: a version or a time."""
+    return {"at": at if isinstance(at, int) else None, "at_time": at if isinstance(at, datetime) else None}
+
+
+def check_at(at: int | datetime | None, latest_version: int) -> None:
     """Raises InvalidParameter where the context has not reached version at yet."""
-    if at is not None and at > latest_version:
+    if isinstance(at, int) and at > latest_version:
         raise errors.InvalidParameter(
             places=[Place("/at", f"must be a version from 0 to the latest, which is {latest_version}")]
         )

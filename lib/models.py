@@ -46,6 +46,9 @@ MAX_PAGE_BYTES = 4_400_000
 # A context's metadata, as a request brings it: JSON text. It is read with every context of a list, and is indexed.
 MAX_METADATA_BYTES = 65_536
 
+# The summary of a compaction, in UTF-8.
+MAX_SUMMARY_BYTES = 262_144
+
 # How far the clock of a client may be ahead of ours.
 MAX_AHEAD = timedelta(minutes=1)
 
@@ -153,7 +156,8 @@ _RFC_3339 = re.compile(
 )
 
 
-def _time(value: Any) -> Any:
+def rfc_3339(value: Any) -> Any:
+    """The time that a text is; what is no text comes back as it is. Raises PydanticCustomError."""
     if not isinstance(value, str):
         return value
     try:
@@ -164,7 +168,7 @@ def _time(value: Any) -> Any:
     raise PydanticCustomError("time", "must be a time such as 2026-11-21T09:30:00Z (RFC 3339)")
 
 
-type Time = Annotated[datetime, BeforeValidator(_time)]
+type Time = Annotated[datetime, BeforeValidator(rfc_3339)]
 
 
 # What the validators below say across members, for the OpenAPI document.
@@ -294,6 +298,68 @@ class Idempotency(NamedTuple):
     fingerprint: bytes
 
 
+# --- Policies
+
+
+type Tokens = Annotated[int, Field(ge=0, le=MAX_INTEGER), BeforeValidator(_integral)]
+
+
+class ClearToolResults(Sent):
+    """From where on the results of tools are cleared."""
+
+    keep_tokens: Tokens = Field(
+        description="Tool messages that lie more than about so many tokens back stay in place, and their content is "
+        "`[cleared]`. At most what the step leaves of the budget counts."
+    )
+
+
+class CompactionDue(Sent):
+    """When a window says that a compaction is due, and up to where."""
+
+    threshold: Annotated[float, Field(gt=0, le=1)] = Field(
+        description="The part of the budget beyond which one is due: what the head, without the request, and all "
+        "messages that compete for the run take together."
+    )
+    keep_tokens: Tokens = Field(
+        description="Tokens to leave behind what is compacted, at most; at most the budget counts."
+    )
+
+
+class Policy(Sent):
+    """How a context's windows are chosen, unless a request says otherwise; null stands for an absent member."""
+
+    budget: Annotated[int, Field(ge=1, le=MAX_INTEGER), BeforeValidator(_integral)] | None = Field(
+        None, description="Tokens of the whole window, the head included. Where absent, each request must say."
+    )
+    keep_preamble: bool | None = Field(
+        None,
+        description="Whether the preamble, the system messages that the history begins with, 16 at most, is in every "
+        "window. False where absent.",
+    )
+    keep_request: bool | None = Field(
+        None,
+        description="Whether the request, the newest user message, is in every window, unless the newest unit would "
+        "then not fit. False where absent.",
+    )
+    start_on: Literal["any", "user"] | None = Field(
+        None,
+        description="`user`: the run moves on to its first user message if that skips at most a quarter of what the "
+        "head leaves of the budget. `any` where absent.",
+    )
+    step: Tokens | None = Field(
+        None,
+        description="Tokens by which a full window moves on at once, so that requests begin as those before them until "
+        "then. At most half of what the head leaves of the budget counts; 0, also where absent, moves on with each "
+        "message.",
+    )
+    clear_tool_results: ClearToolResults | None = Field(
+        None, description="From where on results of tools are cleared; none are where absent."
+    )
+    compaction_due: CompactionDue | None = Field(
+        None, description="When a window says that a compaction is due; never where absent."
+    )
+
+
 # --- Contexts
 
 
@@ -309,6 +375,11 @@ class NewContext(Sent):
     metadata: dict[str, Any] | None = Field(
         None, description="Any JSON object of the client's, up to 131,072 bytes as PostgreSQL's jsonb writes it."
     )
+    policy: Policy | None = Field(None, description="How windows of it are chosen; {} where absent.")
+
+    def policy_text(self) -> str:
+        """The JSON text of the policy's members."""
+        return self.policy.model_dump_json(by_alias=True, exclude_none=True) if self.policy else "{}"
 
 
 class ContextPatch(Sent):
@@ -322,4 +393,51 @@ class ContextPatch(Sent):
         None,
         description="A merge patch (RFC 7396) of the metadata: members are set, and those that are null removed; null "
         "in its place empties it. Afterwards at most 131,072 bytes as PostgreSQL's jsonb writes it.",
+    )
+    policy: Policy | None = Field(
+        None,
+        description="A merge patch of the policy: members are set, and those that are null removed; null in its place "
+        "empties it. It counts for windows of the past as well.",
+    )
+
+    def policy_text(self) -> str | None:
+        """The JSON text of the policy's patch; None where the policy stays as it is."""
+        if "policy" not in self.model_fields_set:
+            return None
+        return self.policy.model_dump_json(by_alias=True, exclude_unset=True) if self.policy else "null"
+
+
+# --- Compactions
+
+
+def _utf8(text: str) -> str:
+    if len(text.encode()) > MAX_SUMMARY_BYTES:
+        raise PydanticCustomError("summary", f"must not be larger than {MAX_SUMMARY_BYTES:,} bytes")
+    return text
+
+
+class NewCompaction(Sent):
+    """A summary that is to stand in for all messages up to a version; null stands for an absent member."""
+
+    through_version: Annotated[int, Field(ge=1, le=MAX_BIGINT), BeforeValidator(_integral)] = Field(
+        description="The newest version that it stands in for: behind the preamble, and the end of a unit whose calls "
+        "are all answered."
+    )
+    summary: Annotated[str, Field(min_length=1), AfterValidator(_utf8)] = Field(
+        description="What a model reads in place of those messages: 1 to 262,144 bytes."
+    )
+    role: Literal["user", "assistant", "system"] | None = Field(
+        None, description="Who speaks in windows; user where absent."
+    )
+    token_count: Annotated[int, Field(ge=1, le=MAX_INTEGER), BeforeValidator(_integral)] | None = Field(
+        None, description="Tokens of the summary, taken as they are; counted with o200k_base where absent."
+    )
+    metadata: Annotated[dict[str, Any], AfterValidator(_small)] | None = Field(
+        None,
+        description="Any JSON object of the client's, kept to the letter, up to 65,536 bytes; {} where absent.",
+    )
+    expected_number: Annotated[int, Field(ge=0, le=MAX_BIGINT), BeforeValidator(_integral)] | None = Field(
+        None,
+        description="The number of the compaction that must be in force, 0 for none; 409 otherwise. Of several who "
+        "compact at once one wins.",
     )

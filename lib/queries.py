@@ -1,13 +1,24 @@
 """What a query string may have: the pydantic models that validate parameters and document them."""
 
 import re
-from typing import Annotated, Literal
+from datetime import datetime
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from lib import errors, jsontext
-from lib.models import MAX_BIGINT, MAX_INTEGER, MAX_NAME_LENGTH, ExternalId, Model, Order
+from lib.models import (
+    MAX_BIGINT,
+    MAX_INTEGER,
+    MAX_NAME_LENGTH,
+    ClearToolResults,
+    CompactionDue,
+    ExternalId,
+    Model,
+    Order,
+    rfc_3339,
+)
 
 MAX_LIMIT = 1000
 DEFAULT_LIMIT = 50
@@ -47,10 +58,44 @@ def _json_object(text: str) -> str:
     return text
 
 
+def _at(text: str) -> Any:
+    if text.removeprefix("-").isdecimal():
+        return _whole(text)
+    try:
+        return rfc_3339(text.replace(" ", "+"))  # in a query string + means a space
+    except PydanticCustomError:
+        message = "must be a version, or a time such as 2026-11-21T09:30:00Z (RFC 3339)"
+        raise PydanticCustomError("at", message) from None
+
+
+def _flag(text: str) -> bool:
+    if text not in {"true", "false"}:
+        raise PydanticCustomError("flag", "must be true or false")
+    return text == "true"
+
+
+def _keep_tokens(text: str) -> dict[str, int] | None:
+    return None if text == "off" else {"keepTokens": _whole(text)}
+
+
+def _due(text: str) -> dict[str, float] | None:
+    if text == "off":
+        return None
+    found = re.fullmatch(r"([0-9]{1,3}(?:\.[0-9]{1,17})?),([0-9]{1,19})", text, re.ASCII)
+    if not found:
+        raise PydanticCustomError("due", "must be off, or a threshold and tokens such as 0.8,4000")
+    return {"threshold": float(found[1]), "keepTokens": int(found[2])}
+
+
 type Limit = Annotated[int, Field(ge=1, le=MAX_LIMIT), BeforeValidator(_whole)]
 type Version = Annotated[int, Field(ge=0, le=MAX_BIGINT), BeforeValidator(_whole)]
 
-_AT = "Answer as it was when this version was the newest: 0 to the latest version; the latest where absent."
+type At = Annotated[int, Field(ge=0, le=MAX_BIGINT)] | datetime
+
+_AT = (
+    "Answer as it was when this version was the newest: 0 to the latest version, or a time (RFC 3339): the newest "
+    "version that existed then. The latest where absent."
+)
 
 
 class ContextsQuery(Model):
@@ -79,15 +124,51 @@ class MessagesQuery(Model):
     )
     limit: Limit = Field(DEFAULT_LIMIT, description="How many messages a page has at most.")
     order: Order = Field("asc", description="By version: asc is oldest first, desc newest first.")
-    at: Version | None = Field(None, description=_AT)
+    at: Annotated[At, BeforeValidator(_at)] | None = Field(None, description=_AT)
+
+
+class CompactionsQuery(Model):
+    """The parameters of a page of compactions."""
+
+    cursor: Version | None = Field(
+        None, description="The number to go on below, which is nextCursor of the page before; absent for the first."
+    )
+    limit: Limit = Field(DEFAULT_LIMIT, description="How many compactions a page has at most.")
 
 
 class WindowQuery(Model):
-    """The parameters of a window."""
+    """The parameters of a window. Each member of a policy overrides that of the context's own."""
 
-    budget: Annotated[
-        int,
-        Field(ge=1, le=MAX_INTEGER, description="Tokens that the window's messages may have together."),
-        BeforeValidator(_whole),
-    ]
-    at: Version | None = Field(None, description=_AT)
+    budget: Annotated[int, Field(ge=1, le=MAX_INTEGER), BeforeValidator(_whole)] | None = Field(
+        None,
+        description="Tokens that the window's messages may have together; required where the policy has none.",
+    )
+    keep_preamble: Annotated[bool, BeforeValidator(_flag)] | None = Field(
+        None, description="Whether the system messages that the history begins with are in the window."
+    )
+    keep_request: Annotated[bool, BeforeValidator(_flag)] | None = Field(
+        None, description="Whether the newest user message is in the window."
+    )
+    start_on: Literal["any", "user"] | None = Field(
+        None, description="`user`: the run moves on to its first user message, if that is near."
+    )
+    step: Annotated[int, Field(ge=0, le=MAX_INTEGER), BeforeValidator(_whole)] | None = Field(
+        None, description="Tokens by which a full window moves on at once."
+    )
+    clear_tool_results: Annotated[ClearToolResults | None, BeforeValidator(_keep_tokens)] = Field(
+        None, description="Tokens beyond which results of tools are cleared, such as 4000; or off."
+    )
+    compaction_due: Annotated[CompactionDue | None, BeforeValidator(_due)] = Field(
+        None, description="The part of the budget and the tokens to keep, such as 0.8,4000; or off."
+    )
+    policy: Literal["none"] | None = Field(
+        None, description="`none` sets the context's own policy aside, its budget too; not its compactions."
+    )
+    at: Annotated[At, BeforeValidator(_at)] | None = Field(None, description=_AT)
+    include: Literal["figures"] | None = Field(
+        None, description="`figures` answers with the figures alone, without data."
+    )
+
+    def overrides(self) -> dict[str, Any]:
+        """The members of a policy that are given; null for one that is turned off."""
+        return self.model_dump(by_alias=True, exclude_unset=True, exclude={"policy", "at", "include"})

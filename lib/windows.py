@@ -1,234 +1,394 @@
-"""Windows: the newest messages of a context that fit a token budget. A walk along an index, however long the history.
+"""Windows: what to send to a model next. Head and run of a context, as its policy has it, within a budget of tokens.
 
-An assistant message with tool calls and the tool messages that answer it are one unit, and a window never splits one:
-providers reject a tool result whose call is missing. Must read no more rows than it returns, give or take a few.
+One statement fetches the head and as many of the newest messages as can matter, by ranges of indexes; lib/runs.py
+chooses among them. Must read in proportion to the window, however long the history and whatever the policy.
 """
 
-from collections.abc import Collection, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from psycopg import AsyncConnection
 from psycopg.rows import args_row
 
 from lib import errors
-from lib.messages import MESSAGE_BYTES, MESSAGE_JSON, check_at
-from lib.models import MAX_PAGE_BYTES
+from lib.compactions import SUMMARY_JSON
+from lib.errors import Place
+from lib.messages import ENVELOPE_BYTES, MESSAGE_BYTES, MESSAGE_JSON, NAME_BYTES, check_at, message_json
+from lib.models import MAX_BODY_BYTES, MAX_PAGE_BYTES
+from lib.runs import CLEARED, CLEARED_TOKENS, MAX_UNIT, Candidate, Limits, Run, choose
 
-# The least that a message's JSON takes, in bytes; a test holds it. More messages than these are over MAX_PAGE_BYTES.
-MIN_MESSAGE_BYTES = 280
-MAX_MESSAGES = MAX_PAGE_BYTES // MIN_MESSAGE_BYTES
+# More messages than these are over MAX_PAGE_BYTES, as bytes are counted here.
+MAX_MESSAGES = MAX_PAGE_BYTES // ENVELOPE_BYTES
 
-# Versions that a call may lie before its answer: the largest batch. Bounds the search for a call that is not there.
-MAX_REACH = 1000
+# Of the renderer that writes messages as they are stored: the last three digits of an ETag's second number.
+RENDERER = 0
+RENDERERS = 1000
 
+# A compaction that would save less than this part of the budget is not worth a call of a model.
+LEAST_SAVED = 10
 
-class Candidate(NamedTuple):
-    """A message that may be in a window: what the choice looks at, its JSON text, and its context's figures.
+CLEARED_JSON = message_json(
+    content=f"'{CLEARED}'::text",
+    token_count=f"least(message.token_count, {CLEARED_TOKENS})",
+    more=", true AS cleared",
+)
 
-    A context without messages is one candidate of version 0. A named tuple, because windows are read in bulk: it takes
-    two thirds of the time of a dataclass by name (measured), for fields in the order of the statements' columns.
-    """
+# What a message adds to an answer, in bytes; the ids of its calls may stand among the pending ones too. An answer to no
+# call is in no window.
+SENT_BYTES = f"""CASE WHEN role = 'tool' AND coalesce(call_version, 0) = 0 THEN 0
+    ELSE {MESSAGE_BYTES} + {ENVELOPE_BYTES} + coalesce(octet_length(array_to_json(call_ids)::text), 0) END"""
+CLEARED_BYTES = f"""CASE WHEN coalesce(call_version, 0) = 0 THEN 0
+    ELSE octet_length(metadata::text) + {NAME_BYTES} + {ENVELOPE_BYTES} END"""
 
-    version: int
-    token_count: int
-    call_ids: Sequence[str] | None
-    tool_call_id: str | None
-    json: str
-    latest_version: int = 0
-    total_tokens: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """The chosen messages, oldest first; version and total_tokens are the context's at the time that was asked for."""
-
-    messages: Sequence[Candidate]
-    version: int
-    total_tokens: int
-
-    def figures(self, budget: int) -> dict[str, int | bool | None]:
-        """What stands beside the messages in an answer; tokens, versions and a number of messages."""
-        used = sum(message.token_count for message in self.messages)
-        first = self.messages[0].version if self.messages else None
-        return {
-            "budget": budget,
-            "usedTokens": used,
-            "overBudget": used > budget,
-            "totalTokens": self.total_tokens,
-            "firstVersion": first,
-            "lastVersion": self.messages[-1].version if self.messages else None,
-            # Versions have no gaps, so those before the first are as many messages.
-            "droppedCount": first - 1 if first else 0,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Missing:
-    """What must be known before a window can be chosen: the calls that these ids name, from before the candidates."""
-
-    call_ids: frozenset[str]
-
-
-def choose(candidates: Sequence[Candidate], budget: int, orphans: Collection[str] = ()) -> int | Missing:
-    """The index in candidates (oldest first, not empty) at which the window opens, or what is missing to tell.
-
-    The window is the longest run up to the newest candidate, within budget tokens and MAX_PAGE_BYTES, that splits no
-    unit and opens with no tool message; where none fits, the newest unit alone. orphans are call ids known to name no
-    call: an answer to one is a unit by itself, with which a window opens only where no other that fits opens otherwise.
-    """
-    newest = len(candidates) - 1
-    callers = _callers(candidates)
-    fitting = _fitting(candidates, budget)
-
-    def whole(opening: int, *, may_answer: bool) -> int | Missing:
-        """The first index from opening on at which no unit is split; behind the newest where there is none."""
-        unknown: dict[int, str] = {}
-        for index in range(opening, newest + 1):
-            call_id, caller = candidates[index].tool_call_id, callers[index]
-            if call_id is None:
-                continue
-            if (index == opening and not may_answer) or (caller is not None and caller < opening):
-                opening = index + 1
-            elif caller is None and call_id not in orphans:
-                unknown[index] = call_id
-        missing = frozenset(call_id for index, call_id in unknown.items() if index >= opening)
-        return Missing(missing) if missing else opening
-
-    for may_answer in (False, True):
-        opening = whole(fitting, may_answer=may_answer)
-        if isinstance(opening, Missing) or opening <= newest:
-            return opening
-
-    # Nothing fits: the newest unit, back to the oldest call that any of its messages answers.
-    opening = index = newest
-    while index >= opening:
-        opening = min(opening, index if (caller := callers[index]) is None else caller)
-        index -= 1
-    # All that it lacks at once: each look is a round trip.
-    named = {candidates[index].tool_call_id for index in range(opening, newest + 1) if callers[index] is None}
-    missing = frozenset(call_id for call_id in named if call_id is not None).difference(orphans)
-    return Missing(missing) if missing else opening
-
-
-def _fitting(candidates: Sequence[Candidate], budget: int) -> int:
-    """The index of the oldest candidate that budget and MAX_PAGE_BYTES reach; behind the newest where not even that."""
-    tokens = size = 0
-    for index in range(len(candidates) - 1, -1, -1):
-        tokens += candidates[index].token_count
-        size += len(candidates[index].json.encode())
-        if tokens > budget or size > MAX_PAGE_BYTES:
-            return index + 1
-    return 0
-
-
-def _callers(candidates: Sequence[Candidate]) -> list[int | None]:
-    """For each candidate the index of the newest call before it that it answers."""
-    callers: list[int | None] = []
-    calls: dict[str, int] = {}
-    for index, candidate in enumerate(candidates):
-        callers.append(calls.get(candidate.tool_call_id) if candidate.tool_call_id is not None else None)
-        if candidate.call_ids:
-            calls.update(dict.fromkeys(candidate.call_ids, index))
-    return callers
-
-
-# The running sum turns the budget into a range of versions, by one look into messages_window_idx: the last message that
-# is more than the budget away. With both of its ends known no plan reads more than the range. The message across the
-# budget comes too, so that there is always one. The sum of bytes stops images, which have no tokens, from being read by
-# the gigabyte. Materialized, lest the looks are repeated for every row.
-# past (whether at a version before the latest) → statement: so each has one plan for all its calls.
+# The running sum turns a budget into a range of versions, by one look into messages_window_idx: it begins two behind
+# the last message that is more than the budget away. With both of its ends known no plan reads more than the range. Each
+# step is materialized, lest its looks are repeated for every row, and each look's condition stands inside, lest it is
+# made for nothing.
+#
+# What is cleared depends on where the next edge lies, which Python decides. Up to cleared_at_least a tool message is
+# cleared for certain and comes without its content; from there up to cleared_at_most it may be, and comes in both forms.
+#
+# The first row has what is known beside messages, as JSON, and the summary. past (whether at a version before the
+# latest) → statement: so each has one plan for all its calls.
 WINDOW = {
     past: f"""
     WITH context AS MATERIALIZED (
-        SELECT id, latest_version, {version} AS version, {total_tokens} AS total_tokens
+        SELECT id, latest_version, total_tokens AS latest_tokens, revision, compaction_count, {version} AS version,
+            CASE WHEN %(bare)s THEN '{{}}' ELSE policy END || %(overrides)s::jsonb AS policy
         FROM contexts
         WHERE id = %(context_id)s AND deleted_at IS NULL
-    ), reach AS MATERIALIZED (
-        SELECT greatest(version - {MAX_MESSAGES}, (
-            SELECT older.version
-            FROM messages AS older
-            WHERE older.context_id = context.id AND older.cumulative_tokens < context.total_tokens - %(budget)s
-            ORDER BY older.cumulative_tokens DESC, older.version DESC
-            LIMIT 1
-        )) + 1 AS first_version
+    ), asked AS MATERIALIZED (
+        SELECT context.*, {total_tokens} AS total_tokens,
+            (policy ->> 'budget')::bigint AS budget,
+            coalesce((policy ->> 'step')::bigint, 0) AS step,
+            (policy #>> '{{clearToolResults,keepTokens}}')::bigint AS keep,
+            (policy #>> '{{compactionDue,threshold}}')::numeric AS threshold,
+            CASE WHEN (policy ->> 'keepPreamble')::boolean THEN preamble_of(id, context.version) ELSE 0 END AS preamble,
+            request.version AS request_version, coalesce(request.token_count, 0) AS request_tokens
         FROM context
-    )
-    SELECT coalesce(candidate.version, 0), candidate.token_count, candidate.call_ids, candidate.tool_call_id,
-        candidate.json, context.latest_version, context.total_tokens
-    FROM context
-    CROSS JOIN reach
-    LEFT JOIN LATERAL (
-        SELECT message.version, message.token_count, message.call_ids, message.tool_call_id, {MESSAGE_JSON} AS json
+        LEFT JOIN LATERAL (
+            SELECT found.version, found.token_count FROM messages AS found
+            WHERE (policy ->> 'keepRequest')::boolean
+                AND found.context_id = context.id AND found.role = 'user' AND found.version <= context.version
+            ORDER BY found.version DESC
+            LIMIT 1
+        ) AS request ON true
+    ), based AS MATERIALIZED (
+        SELECT asked.*, compaction.number, compaction.through_version,
+            CASE WHEN compaction.number IS NOT NULL THEN {SUMMARY_JSON} END AS summary,
+            coalesce(compaction.token_count, 0) AS summary_tokens,
+            coalesce(compaction.json_bytes + {ENVELOPE_BYTES}, 0) AS summary_bytes,
+            greatest(preamble, compaction.through_version) AS base
+        FROM asked
+        LEFT JOIN LATERAL (
+            SELECT made.* FROM compactions AS made
+            WHERE compaction_count > 0 AND made.context_id = asked.id AND made.undone_at IS NULL
+                AND made.through_version <= asked.version AND made.made_at_version <= asked.version
+            ORDER BY made.through_version DESC, made.number DESC
+            LIMIT 1
+        ) AS compaction ON true
+    ), summed AS MATERIALIZED (
+        SELECT *, budget - preamble_tokens - summary_tokens AS room, total_tokens - base_tokens AS competing
         FROM (
-            SELECT newest.*, sum({MESSAGE_BYTES}) OVER (ORDER BY version DESC ROWS UNBOUNDED PRECEDING)
-                - ({MESSAGE_BYTES}) AS bytes_newer
+            SELECT based.*, CASE WHEN base > 0 THEN (
+                    SELECT cumulative_tokens FROM messages WHERE context_id = based.id AND messages.version = base
+                ) ELSE 0 END AS base_tokens,
+                CASE WHEN preamble > 0 THEN (
+                    SELECT cumulative_tokens FROM messages WHERE context_id = based.id AND messages.version = preamble
+                ) ELSE 0 END AS preamble_tokens,
+                (
+                    SELECT older.version FROM messages AS older
+                    WHERE older.context_id = based.id AND older.role <> 'tool'
+                        AND older.version BETWEEN greatest(based.version - {MAX_UNIT - 1}, base + 1) AND based.version
+                    ORDER BY older.version DESC
+                    LIMIT 1
+                ) AS newest_opening
+            FROM based
+        ) AS looked_up
+    ), cleared AS MATERIALIZED (
+        SELECT *,
+            CASE WHEN competing > room THEN total_tokens - step - keep END AS cleared_at_least,
+            CASE WHEN keep IS NOT NULL AND competing > room - request_tokens
+                THEN total_tokens - greatest(least(keep, (room - request_tokens) / 2), 0) END AS cleared_at_most,
+            CASE WHEN preamble_tokens + summary_tokens + competing > threshold * budget THEN compaction_due(
+                id, base, version, total_tokens, least((policy #>> '{{compactionDue,keepTokens}}')::bigint, budget)
+            ) END AS due_version
+        FROM summed
+    ), reach AS MATERIALIZED (
+        SELECT cleared.*,
+            (
+                SELECT cumulative_tokens FROM messages WHERE context_id = cleared.id AND messages.version = due_version
+            ) - base_tokens AS due_tokens,
+            least(newest_opening, 1 + greatest(base, version - {MAX_MESSAGES}, CASE WHEN cleared_at_most IS NULL THEN (
+                SELECT older.version + 1 FROM messages AS older
+                WHERE older.context_id = cleared.id AND older.cumulative_tokens < total_tokens - room
+                ORDER BY older.cumulative_tokens DESC, older.version DESC
+                LIMIT 1
+            ) ELSE (
+                SELECT cleared_reach(cleared.id, greatest(base, cleared.version - {MAX_MESSAGES}), older.version,
+                    room - total_tokens + older.cumulative_tokens) - 1
+                FROM messages AS older
+                WHERE older.context_id = cleared.id AND older.cumulative_tokens <= cleared_at_most
+                ORDER BY older.cumulative_tokens DESC, older.version DESC
+                LIMIT 1
+            ) END)) AS first_version
+        FROM cleared
+    )
+    SELECT 0::bigint AS version, true AS head, 0 AS token_count, false AS is_user, NULL::bigint AS call_version,
+        NULL::text[] AS call_ids, NULL AS tool_call_id, 0 AS bytes, NULL::integer AS cleared_bytes,
+        (
+            SELECT row_to_json(facts)::text FROM (
+                SELECT latest_version, version, revision, policy, total_tokens, competing, preamble, base,
+                    request_version, number, through_version, summary_tokens, summary_bytes, first_version,
+                    due_version, due_tokens
+            ) AS facts
+        ) AS json,
+        summary AS cleared_json
+    FROM reach
+    UNION ALL
+    SELECT message.version, head, token_count, role = 'user', CASE role WHEN 'tool' THEN coalesce(call_version, 0) END,
+        call_ids, tool_call_id, bytes, cleared_bytes,
+        CASE WHEN %(content)s AND coalesce(message.version >= newest_opening OR role <> 'tool'
+                OR cumulative_tokens > cleared_at_least, true)
+            AND CASE WHEN cleared_bytes IS NULL THEN least_bytes ELSE most_bytes END <= {MAX_BODY_BYTES}
+            THEN {MESSAGE_JSON} END,
+        CASE WHEN %(content)s AND cleared_bytes IS NOT NULL AND least_bytes <= {MAX_BODY_BYTES}
+            THEN {CLEARED_JSON} END
+    FROM reach
+    CROSS JOIN LATERAL (
+        SELECT opening.*, true AS head, NULL::integer AS cleared_bytes,
+            summary_bytes + sum(bytes) OVER () AS least_bytes, 0::bigint AS most_bytes
+        FROM (
+            SELECT first.*, {SENT_BYTES} AS bytes FROM messages AS first
+            WHERE first.context_id = reach.id AND first.version BETWEEN 1 AND preamble
+            UNION ALL
+            SELECT request.*, {SENT_BYTES} FROM messages AS request
+            WHERE request.context_id = reach.id AND request.version = request_version
+                AND request_version < coalesce(newest_opening, reach.version)
+        ) AS opening
+        UNION ALL
+        SELECT walked.*, sum(coalesce(cleared_bytes, bytes)) OVER newest_first, sum(bytes) OVER newest_first
+        FROM (
+            SELECT newest.*, {SENT_BYTES} AS bytes, false AS head,
+                CASE WHEN role = 'tool' AND cumulative_tokens <= cleared_at_most THEN {CLEARED_BYTES} END
+                    AS cleared_bytes
             FROM messages AS newest
-            WHERE context_id = context.id AND version BETWEEN reach.first_version AND context.version
-        ) AS message
-        WHERE message.bytes_newer <= {MAX_PAGE_BYTES}
-    ) AS candidate ON true
-    ORDER BY candidate.version
+            WHERE newest.context_id = reach.id AND newest.version BETWEEN first_version AND reach.version
+            OFFSET 0
+        ) AS walked
+        WINDOW newest_first AS (ORDER BY version DESC ROWS UNBOUNDED PRECEDING)
+    ) AS message
+    WHERE head OR least_bytes <= {MAX_BODY_BYTES} OR message.version >= newest_opening
+    ORDER BY version
     """
     for past, version, total_tokens in (
-        (False, "latest_version", "total_tokens"),
+        (False, "latest_version", "latest_tokens"),
         (
             True,
-            "%(at)s",
+            "least(coalesce(%(at)s, version_at(id, latest_version, %(at_time)s)), latest_version)",
             """coalesce((
-            SELECT past.cumulative_tokens FROM messages AS past
-            WHERE past.context_id = contexts.id AND past.version = %(at)s
+            SELECT cumulative_tokens FROM messages
+            WHERE context_id = context.id AND messages.version = context.version
         ), 0)""",
         ),
     )
 }
 
 
-async def read(conn: AsyncConnection[Any], context_id: UUID, *, budget: int, at: int | None = None) -> Window:
-    """The window of budget tokens, as it was at version at. Raises ContextNotFound, InvalidParameter."""
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known beside messages; versions, tokens and bytes. Names as in the statement."""
+
+    latest_version: int
+    version: int
+    revision: int
+    policy: dict[str, Any]
+    total_tokens: int
+    competing: int
+    preamble: int
+    base: int
+    request_version: int | None
+    number: int | None
+    through_version: int | None
+    summary_tokens: int
+    summary_bytes: int
+    first_version: int | None
+    due_version: int | None
+    due_tokens: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """The JSON text of a message as a window has it."""
+
+    json: str
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What to send, in order, and the figures beside it.
+
+    version is the context's at the time that was asked for; revision moves with whatever else windows depend on.
+    """
+
+    messages: Sequence[Text]
+    figures: Mapping[str, Any]
+    version: int
+    revision: int
+
+    @property
+    def etag(self) -> str:
+        """Its ETag, which no other answer has had: `"version"` while only messages count, else `"version.number"`."""
+        return f'"{self.version}.{self.revision * RENDERERS + RENDERER}"' if self.revision else f'"{self.version}"'
+
+
+async def read(
+    conn: AsyncConnection[Any],
+    context_id: UUID,
+    *,
+    overrides: Mapping[str, Any],
+    bare: bool = False,
+    at: int | datetime | None = None,
+    content: bool = True,
+) -> Window:
+    """The window of a context, as it was at a version or a time.
+
+    overrides are members of a policy that count instead of the stored one's, of which bare sets all aside. Without
+    content no messages are read that figures do not need, and there are none in it.
+    Raises ContextNotFound, InvalidParameter, and PayloadTooLarge where head and newest unit cannot be carried.
+    """
+    parameters = {
+        "context_id": context_id,
+        "overrides": json.dumps(overrides),
+        "bare": bare,
+        "at": at if isinstance(at, int) else None,
+        "at_time": at if isinstance(at, datetime) else None,
+        "content": content,
+    }
     async with conn.cursor(row_factory=args_row(Candidate)) as cursor:
-        await cursor.execute(WINDOW[at is not None], {"context_id": context_id, "budget": budget, "at": at})
-        candidates = await cursor.fetchall()
-    if not candidates:
+        await cursor.execute(WINDOW[at is not None], parameters)
+        rows = await cursor.fetchall()
+    if not rows:
         raise errors.ContextNotFound
-    latest_version, total_tokens = candidates[0].latest_version, candidates[0].total_tokens
-    check_at(at, latest_version)
-    version = latest_version if at is None else at
-    if candidates[0].version == 0:
-        return Window([], version, total_tokens)
-
-    orphans: set[str] = set()
-    while isinstance(opening := choose(candidates, budget, orphans), Missing):
-        earlier = await _back_to_calls(conn, context_id, opening.call_ids, before=candidates[0].version)
-        candidates = earlier + candidates
-        orphans |= opening.call_ids.difference(*(call.call_ids or () for call in earlier))
-    return Window(candidates[opening:], version, total_tokens)
+    first, *candidates = rows
+    facts = Facts(**json.loads(first.json or ""))
+    check_at(at, facts.latest_version)
+    if "budget" not in facts.policy:
+        raise errors.InvalidParameter(places=[Place("/budget", "required, as the policy has none")])
+    return _window(facts, first.cleared_json, candidates, content=content)
 
 
-# Only where an answer's call lies before the budget: in a unit larger than it, or with messages between the two.
-BACK_TO_CALLS = f"""
-SELECT message.version, message.token_count, message.call_ids, message.tool_call_id, {MESSAGE_JSON} AS json
-FROM messages AS message
-WHERE message.context_id = %(context_id)s AND message.version < %(before)s
-    AND message.version >= (
-        SELECT min(newest) FROM (
-            SELECT max(caller.version) AS newest
-            FROM messages AS caller, unnest(caller.call_ids) AS call_id
-            WHERE caller.context_id = %(context_id)s
-                AND caller.version BETWEEN %(before)s - {MAX_REACH} AND %(before)s - 1
-                AND call_id = ANY (%(call_ids)s)
-            GROUP BY call_id
-        ) AS calls
+def _window(facts: Facts, summary: str | None, rows: Sequence[Candidate], *, content: bool) -> Window:
+    """The window of facts and rows: the preamble, the request where it may be in the head, and the newest messages."""
+    policy, budget = facts.policy, facts.policy["budget"]
+    preamble = rows[: facts.preamble]
+    candidates = rows[facts.preamble :]
+    request = candidates[0] if candidates and candidates[0].head else None
+    if request:
+        candidates = candidates[1:]
+    # Else bytes end before the tokens do, or so many messages that they take as much.
+    first = candidates[0].version if candidates else facts.version + 1
+    whole = first == (facts.first_version or first) and first > facts.version - MAX_MESSAGES + 1
+    limits = Limits(
+        budget=budget,
+        step=policy.get("step") or 0,
+        clear=_keep_tokens(policy.get("clearToolResults")),
+        start_on_user=policy.get("startOn") == "user",
+        bytes=MAX_PAGE_BYTES,
     )
-ORDER BY message.version
-"""
+
+    def chosen(tokens: int, size: int) -> Run:
+        left = limits.clamped(budget - tokens, MAX_PAGE_BYTES - size)
+        return choose(candidates, facts.version, facts.competing, left, whole=whole)
+
+    tokens = sum(message.token_count for message in preamble) + facts.summary_tokens
+    size = sum(message.bytes for message in preamble) + facts.summary_bytes
+    run = chosen(tokens, size)
+    if request and request.version >= run.first:
+        request = None
+    if request:
+        again = chosen(tokens + request.token_count, size + request.bytes)
+        fits = again.used <= again.limits.budget
+        if again.first <= request.version or fits:
+            run = again
+        # Chosen anew the run may hold it; and where the newest unit would not fit any more, that goes before.
+        if again.first <= request.version or not fits:
+            request = None
+    if request:
+        tokens += request.token_count
+        size += request.bytes
+
+    texts: list[str | None] = []
+    if content:
+        texts += [message.json for message in preamble]
+        texts += [summary] if facts.number else []
+        texts += [request.json] if request else []
+        texts += [
+            message.cleared_json if message.version in run.cleared else message.json for message in run.messages
+        ]
+        size += sum(map(run.bytes, run.messages))
+        if size > MAX_BODY_BYTES or None in texts:
+            raise errors.PayloadTooLarge(
+                f"the head and the newest unit are larger than {MAX_BODY_BYTES:,} bytes, which is what can be"
+                " carried: page through its messages"
+            )
+    used = tokens + run.used
+    covered = max(facts.preamble, facts.through_version or 0)
+    figures = {
+        "budget": budget,
+        "usedTokens": used,
+        "overBudget": used > budget,
+        "totalTokens": facts.total_tokens,
+        "firstVersion": run.messages[0].version if run.messages else None,
+        "lastVersion": run.messages[-1].version if run.messages else None,
+        # Versions have no gaps: what is neither in the head nor in the run, nor in a summary, nobody will see.
+        "droppedCount": facts.version - covered - len(run.messages) - bool(request and request.version > covered),
+        "preambleCount": facts.preamble,
+        "requestVersion": request.version if request else None,
+        "compaction": {"number": facts.number, "throughVersion": facts.through_version} if facts.number else None,
+        "clearedCount": len(run.cleared),
+        "tokensToEdge": None if run.edge is None else run.edge - facts.competing,
+        "pendingCalls": list(_pending(run.messages)),
+        "compactionDue": _due(facts, budget),
+        "policy": _clamped(policy, run.limits, budget),
+    }
+    return Window([Text(text) for text in texts if text], figures, facts.version, facts.revision)
 
 
-async def _back_to_calls(
-    conn: AsyncConnection[Any], context_id: UUID, call_ids: Collection[str], *, before: int
-) -> list[Candidate]:
-    """The messages from the oldest of the calls that call_ids name up to version before; none where there is none."""
-    async with conn.cursor(row_factory=args_row(Candidate)) as cursor:
-        await cursor.execute(BACK_TO_CALLS, {"context_id": context_id, "call_ids": [*call_ids], "before": before})
-        return await cursor.fetchall()
+def _keep_tokens(member: Mapping[str, int] | None) -> int | None:
+    return None if member is None else member["keepTokens"]
+
+
+def _pending(messages: Sequence[Candidate]) -> Iterator[str]:
+    """The ids of the calls in a run that no message answers, in order; messages are the run's."""
+    answered = {(message.call_version, message.tool_call_id) for message in messages}
+    for message in messages:
+        for call_id in message.call_ids or ():
+            if (message.version, call_id) not in answered:
+                yield call_id
+
+
+def _due(facts: Facts, budget: int) -> dict[str, int] | None:
+    """Up to where a compaction is due, and the messages and tokens that it would stand in for."""
+    if facts.due_version is None or facts.due_tokens is None or facts.due_tokens * LEAST_SAVED < budget:
+        return None
+    messages = facts.due_version - facts.base
+    return {"throughVersion": facts.due_version, "messages": messages, "tokens": facts.due_tokens}
+
+
+def _clamped(policy: Mapping[str, Any], limits: Limits, budget: int) -> dict[str, Any]:
+    """All members of a policy, as they were in effect: within the budget, and the run's within what the head leaves."""
+    due = policy.get("compactionDue")
+    return {
+        "budget": budget,
+        "keepPreamble": policy.get("keepPreamble") or False,
+        "keepRequest": policy.get("keepRequest") or False,
+        "startOn": policy.get("startOn") or "any",
+        "step": limits.step,
+        "clearToolResults": None if limits.clear is None else {"keepTokens": limits.clear},
+        "compactionDue": due and {**due, "keepTokens": min(due["keepTokens"], budget)},
+    }

@@ -42,12 +42,10 @@ DETAILS = {
     "dict_type": "must be an object",
 }
 
-# The segment of a path that is a context's id, as in /api/v1/contexts/{id}/window.
-_ID_SEGMENT = 4
-
 # UUID() alone would also take braces, urn: and hyphens anywhere.
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
+_NUMBER = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
 _IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,255}", re.ASCII)
 _JSON_TYPE = re.compile(r'application/(merge-patch\+)?json\s*(;\s*(charset="?utf-8"?\s*)?)*', re.ASCII | re.IGNORECASE)
 
@@ -97,12 +95,25 @@ class Request:
     @property
     def context_id(self) -> UUID:
         """The id in the path. Raises InvalidId."""
-        # raw_path keeps %2F apart from /.
-        segments = self._scope["raw_path"].partition(b"?")[0].split(b"/", _ID_SEGMENT + 1)
-        text = unquote_to_bytes(segments[_ID_SEGMENT]).decode("latin-1")
+        text = self._segment("{id}")
         if not _UUID.fullmatch(text):
             raise errors.InvalidId
         return UUID(text)
+
+    @property
+    def number(self) -> int:
+        """The number in the path, from 1 on. Raises InvalidId."""
+        text = self._segment("{number}")
+        if not _NUMBER.fullmatch(text):
+            raise errors.InvalidId("the number in the path is none of 1, 2, 3 …")
+        return int(text)
+
+    def _segment(self, name: str) -> str:
+        """What stands in the path where the route has name."""
+        places = (self.route or "").split("/")
+        # raw_path keeps %2F apart from /.
+        segments: list[bytes] = self._scope["raw_path"].partition(b"?")[0].split(b"/", len(places))
+        return unquote_to_bytes(segments[places.index(name)]).decode("latin-1")
 
     def no_query(self) -> None:
         """Raises InvalidParameter for any parameter at all: one that is ignored would mislead its client."""
@@ -115,8 +126,8 @@ class Request:
             pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=100)
         except ValueError:
             raise errors.InvalidParameter("the query string is not UTF-8, or has more than 100 parameters") from None
-        if self.route and "{id}" in self.route:
-            pairs = [(name, value) for name, value in pairs if name != "id"]
+        # What Vercel merges into it.
+        pairs = [(name, value) for name, value in pairs if f"{{{name}}}" not in (self.route or "")]
         values = dict(pairs)
         if len(values) < len(pairs):
             repeated = [name for name, times in Counter(name for name, _ in pairs).items() if times > 1]

@@ -11,7 +11,13 @@ async def create_context(request: Request) -> Response:
     body = await request.json(NewContext, max_bytes=MAX_METADATA_BYTES)
     idempotency = await request.idempotency(body.text)
     async with db.connection() as conn:
-        made = await contexts.create(conn, body=body.text, external_id=body.model.external_id, idempotency=idempotency)
+        made = await contexts.create(
+            conn,
+            body=body.text,
+            external_id=body.model.external_id,
+            policy=body.model.policy_text(),
+            idempotency=idempotency,
+        )
     headers = {"location": f"/api/v1/contexts/{made.id}", "etag": made.etag, **replay(made.origin == "replayed")}
     return one(made, status=200 if made.origin == "found" else 201, headers=headers)
 

@@ -1,4 +1,4 @@
-"""GET /api/v1/contexts/{id}: read a context. PATCH: change its name, id or metadata. DELETE: soft delete it."""
+"""GET /api/v1/contexts/{id}: read a context. PATCH: change its name, id, metadata or policy. DELETE: soft delete it."""
 
 from lib import contexts, db
 from lib.models import MAX_METADATA_BYTES, ContextPatch
@@ -18,7 +18,9 @@ async def update_context(request: Request) -> Response:
     request.no_query()
     body = await request.json(ContextPatch, max_bytes=MAX_METADATA_BYTES)
     async with db.connection() as conn:
-        context = await contexts.update(conn, context_id, body=body.text, etags=request.if_match)
+        context = await contexts.update(
+            conn, context_id, body=body.text, policy=body.model.policy_text(), etags=request.if_match
+        )
     return one(context, headers={"etag": context.etag})
 
 

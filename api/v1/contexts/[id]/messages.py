@@ -22,8 +22,8 @@ async def append_messages(request: Request) -> Response:
                 conn,
                 context_id,
                 body=body.text,
+                batch=batch,
                 token_counts=[message.token_count or next(counted) for message in batch],
-                created_at=[message.created_at for message in batch],
                 patches_metadata=body.model.context_metadata is not None,
                 expected_versions=expected_versions,
                 idempotency=idempotency,
@@ -47,9 +47,8 @@ async def read_messages(request: Request) -> Response:
     context_id = request.context_id
     query = request.query(MessagesQuery)
     async with db.connection() as conn:
-        rows, latest_version = await messages.page(conn, context_id, **query.model_dump())
-    version = latest_version if query.at is None else query.at
-    return page(rows, query.limit, lambda row: row.version, headers={"etag": etag(version)})
+        found = await messages.page(conn, context_id, **query.model_dump())
+    return page(found.rows, query.limit, lambda row: row.version, headers={"etag": etag(found.version)})
 
 
 app = endpoint("/api/v1/contexts/{id}/messages", GET=read_messages, POST=append_messages)

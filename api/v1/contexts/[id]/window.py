@@ -1,16 +1,26 @@
-"""GET /api/v1/contexts/{id}/window: the newest messages that fit a token budget."""
+"""GET /api/v1/contexts/{id}/window: what to send to a model next, within a token budget."""
 
 from lib import db, windows
 from lib.queries import WindowQuery
-from lib.web import Request, Response, check_answer, endpoint, etag, many
+from lib.web import Request, Response, check_answer, endpoint, figures, many
 
 
 async def read_window(request: Request) -> Response:
     context_id = request.context_id
     query = request.query(WindowQuery)
     async with db.connection() as conn:
-        window = await windows.read(conn, context_id, budget=query.budget, at=query.at)
-    response = many(window.messages, window.figures(query.budget), headers={"etag": etag(window.version)})
+        window = await windows.read(
+            conn,
+            context_id,
+            overrides=query.overrides(),
+            bare=query.policy == "none",
+            at=query.at,
+            content=query.include != "figures",
+        )
+    headers = {"etag": window.etag}
+    if query.include == "figures":
+        return figures(window.figures, headers=headers)
+    response = many(window.messages, window.figures, headers=headers)
     check_answer(len(response.body), "page through the messages of the newest unit")
     return response
 

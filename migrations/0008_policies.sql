@@ -1,0 +1,76 @@
+-- Policies: how a context's windows are chosen, and the counter by which their ETags tell one choice from another.
+--
+-- Columns with a constant default: existing rows are as if they had been written with it, and no row is rewritten. The
+-- release before names its columns, so that what it inserts gets the defaults. An append changes neither and stays HOT.
+-- Takes ACCESS EXCLUSIVE on contexts for an instant.
+
+ALTER TABLE contexts
+    ADD COLUMN policy jsonb NOT NULL DEFAULT '{}',
+    -- Moves with each change of the policy and each compaction made or undone: what windows show besides messages.
+    ADD COLUMN revision bigint NOT NULL DEFAULT 0;
+
+-- The newest version that existed at a time; 0 before the first message. By bisection, as times never run backwards.
+-- STABLE: it sees what the statement sees that calls it.
+CREATE FUNCTION version_at(of_context uuid, latest bigint, moment timestamptz) RETURNS bigint
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+    existed bigint := 0;
+    later bigint := latest + 1;
+    middle bigint;
+BEGIN
+    WHILE existed + 1 < later LOOP
+        middle := (existed + later) / 2;
+        IF (SELECT created_at <= moment FROM messages WHERE context_id = of_context AND version = middle) THEN
+            existed := middle;
+        ELSE
+            later := middle;
+        END IF;
+    END LOOP;
+    RETURN existed;
+END
+$$;
+
+-- The number of leading system messages, 16 at most, of a history up to version latest.
+CREATE FUNCTION preamble_of(of_context uuid, latest bigint) RETURNS bigint
+LANGUAGE sql STABLE
+AS $$
+    SELECT count(*) FROM (
+        SELECT bool_and(role = 'system') OVER (ORDER BY version) AS leads
+        FROM messages
+        WHERE context_id = of_context AND version BETWEEN 1 AND least(latest, 16)
+    ) AS opening
+    WHERE leads
+$$;
+
+-- How far back a run can reach whose tool messages are cleared: the oldest version from which those up to newest take
+-- no more than budget tokens, a tool message 4 at most. It walks back in chunks, so it reads no more than it answers
+-- for, give or take as much again; and never beyond version lowest, which it leaves out.
+CREATE FUNCTION cleared_reach(of_context uuid, lowest bigint, newest bigint, budget bigint) RETURNS bigint
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+    chunk bigint := 64;
+    top bigint := newest;
+    spent bigint := 0;
+    reached bigint;
+    total bigint;
+BEGIN
+    WHILE top > lowest LOOP
+        SELECT min(version) FILTER (WHERE running <= budget), max(running) INTO reached, total
+        FROM (
+            SELECT version, spent + sum(CASE role WHEN 'tool' THEN least(token_count, 4) ELSE token_count END)
+                OVER (ORDER BY version DESC ROWS UNBOUNDED PRECEDING) AS running
+            FROM messages
+            WHERE context_id = of_context AND version BETWEEN greatest(top - chunk, lowest) + 1 AND top
+        ) AS walked;
+        IF total > budget THEN
+            RETURN coalesce(reached, top + 1);
+        END IF;
+        spent := total;
+        top := greatest(top - chunk, lowest);
+        chunk := least(chunk * 2, 1024);
+    END LOOP;
+    RETURN lowest + 1;
+END
+$$;

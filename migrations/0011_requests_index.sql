@@ -1,0 +1,7 @@
+-- migrate: no-transaction
+-- The newest user message of a history: windows whose policy keeps the request look for it.
+--
+-- In a long loop of tool calls it lies far behind. Reads and writes go on while the index is built.
+
+DROP INDEX CONCURRENTLY IF EXISTS messages_requests_idx;
+CREATE INDEX CONCURRENTLY messages_requests_idx ON messages (context_id, version) WHERE role = 'user';

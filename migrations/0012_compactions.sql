@@ -1,0 +1,175 @@
+-- Compactions: summaries that stand in for all messages up to a version in windows, and delete nothing.
+--
+-- A context numbers its compactions 1, 2, 3 … by compaction_count, and a number is never used twice: one that is undone
+-- keeps its row. New table, and a column with a constant default: nothing is rewritten. The release before does not know
+-- of compactions, and its windows are as if there were none. Takes ACCESS EXCLUSIVE on contexts for an instant.
+
+ALTER TABLE contexts
+    ADD COLUMN compaction_count bigint NOT NULL DEFAULT 0;
+
+CREATE TABLE compactions (
+    context_id uuid NOT NULL,
+    number bigint NOT NULL,
+    -- What it stands in for: all messages up to this version.
+    through_version bigint NOT NULL,
+    -- The context's latest version when it was made: in windows of the past it is in force from there on.
+    made_at_version bigint NOT NULL,
+    -- The number in force when it was made; 0 for none.
+    based_on bigint NOT NULL,
+    role text NOT NULL,
+    summary text NOT NULL,
+    metadata json NOT NULL,
+    token_count integer NOT NULL,
+    -- Bytes of summary and metadata as JSON text, so that reads can stop before they are more than an answer may be.
+    json_bytes integer NOT NULL,
+    created_at timestamptz NOT NULL,
+    undone_at timestamptz,
+    -- The client's Idempotency-Key, and the SHA-256 of the payload that it stands for.
+    key text,
+    fingerprint bytea,
+
+    CONSTRAINT compactions_pkey PRIMARY KEY (context_id, number),
+    CONSTRAINT compactions_context_id_fkey FOREIGN KEY (context_id) REFERENCES contexts (id) ON DELETE CASCADE,
+    CONSTRAINT compactions_versions_check CHECK (through_version > 0 AND made_at_version >= through_version),
+    CONSTRAINT compactions_based_on_check CHECK (based_on >= 0 AND based_on < number),
+    CONSTRAINT compactions_role_check CHECK (role IN ('user', 'assistant', 'system')),
+    CONSTRAINT compactions_summary_check CHECK (octet_length(summary) BETWEEN 1 AND 262144),
+    CONSTRAINT compactions_token_count_check CHECK (token_count >= 0),
+    CONSTRAINT compactions_key_check CHECK ((key IS NULL) = (fingerprint IS NULL))
+);
+
+-- The one in force is the last of this that had been made; most often the last of all.
+CREATE INDEX compactions_in_force_idx ON compactions (context_id, through_version, number) WHERE undone_at IS NULL;
+
+CREATE UNIQUE INDEX compactions_key_key ON compactions (context_id, key) WHERE key IS NOT NULL;
+
+-- The opening of the unit that ends with version last, and whether its calls are all answered in it; nulls where no unit
+-- opens within 1,000 versions. VOLATILE, as all that follows, because a compaction is checked behind the row lock that
+-- it has waited for.
+CREATE FUNCTION unit_to(of_context uuid, last bigint, OUT opening bigint, OUT answered boolean)
+LANGUAGE plpgsql VOLATILE
+AS $$
+DECLARE
+    calls text[];
+BEGIN
+    SELECT version, call_ids INTO opening, calls
+    FROM messages
+    WHERE context_id = of_context AND version BETWEEN last - 1000 AND last AND role <> 'tool'
+    ORDER BY version DESC
+    LIMIT 1;
+    answered := opening IS NOT NULL AND (calls IS NULL OR NOT EXISTS (
+        SELECT call_id FROM unnest(calls) AS call_id
+        EXCEPT
+        SELECT tool_call_id FROM messages
+        WHERE context_id = of_context AND version BETWEEN opening + 1 AND last AND call_version = opening
+    ));
+END
+$$;
+
+-- The greatest version up to through, and within 1,000 of it, that a compaction of a history up to version latest can
+-- reach: behind the preamble, at the end of a unit whose calls are all answered. Null where there is none.
+CREATE FUNCTION compactable_to(of_context uuid, latest bigint, through bigint) RETURNS bigint
+LANGUAGE plpgsql VOLATILE
+AS $$
+DECLARE
+    preamble bigint := preamble_of(of_context, latest);
+    last bigint := through;
+    unit record;
+BEGIN
+    IF through < latest AND EXISTS (
+        SELECT FROM messages WHERE context_id = of_context AND version = through + 1 AND role = 'tool'
+    ) THEN
+        -- In the middle of a unit: the one before it.
+        last := (unit_to(of_context, through)).opening - 1;
+    END IF;
+    WHILE last > preamble AND last > through - 1000 LOOP
+        unit := unit_to(of_context, last);
+        IF unit.answered THEN
+            RETURN last;
+        END IF;
+        last := unit.opening - 1;
+    END LOOP;
+    RETURN NULL;
+END
+$$;
+
+-- The least version above through, and within 1,000 of it, that a compaction can reach; null where there is none.
+CREATE FUNCTION compactable_from(of_context uuid, latest bigint, through bigint) RETURNS bigint
+LANGUAGE plpgsql VOLATILE
+AS $$
+DECLARE
+    preamble bigint := preamble_of(of_context, latest);
+    last bigint;
+BEGIN
+    FOR last IN
+        SELECT version - 1 FROM messages
+        WHERE context_id = of_context AND version BETWEEN through + 2 AND through + 1001 AND role <> 'tool'
+        UNION ALL
+        SELECT latest WHERE latest BETWEEN through + 1 AND through + 1000
+        ORDER BY 1
+    LOOP
+        IF last > preamble AND (unit_to(of_context, last)).answered THEN
+            RETURN last;
+        END IF;
+    END LOOP;
+    RETURN NULL;
+END
+$$;
+
+-- The compaction that is based on: the number in force, 0 for none. Raises where that is not the expected one, or where
+-- through is no version that a compaction can reach.
+CREATE FUNCTION check_compaction(of_context uuid, latest bigint, through bigint, expected bigint) RETURNS bigint
+LANGUAGE plpgsql VOLATILE
+AS $$
+DECLARE
+    in_force bigint := coalesce((
+        SELECT number FROM compactions
+        WHERE context_id = of_context AND undone_at IS NULL
+        ORDER BY through_version DESC, number DESC
+        LIMIT 1
+    ), 0);
+BEGIN
+    IF in_force <> expected THEN
+        RAISE EXCEPTION 'another compaction is in force'
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'compactions_expected_number_check';
+    END IF;
+    IF through > latest OR compactable_to(of_context, latest, through) IS DISTINCT FROM through THEN
+        RAISE EXCEPTION 'a compaction cannot reach this version'
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'compactions_through_version_check';
+    END IF;
+    RETURN in_force;
+END
+$$;
+
+-- The version through which a history from base to version latest should be compacted, of total tokens up to there:
+-- the first unit boundary that leaves at most keep tokens behind it, or else the last before the newest unit; and where
+-- no compaction can reach it, the nearest before it that one can. Null where there is none behind base.
+CREATE FUNCTION compaction_due(of_context uuid, base bigint, latest bigint, total bigint, keep bigint) RETURNS bigint
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+    -- From here on at most keep tokens follow.
+    enough bigint := (
+        SELECT version FROM messages
+        WHERE context_id = of_context AND cumulative_tokens >= total - keep AND version <= latest
+        ORDER BY cumulative_tokens, version
+        LIMIT 1
+    );
+    boundary bigint := (
+        SELECT version FROM messages
+        WHERE context_id = of_context AND version BETWEEN enough + 1 AND least(enough + 1001, latest)
+            AND role <> 'tool'
+        ORDER BY version
+        LIMIT 1
+    ) - 1;
+BEGIN
+    boundary := coalesce(boundary, (
+        SELECT version FROM messages
+        WHERE context_id = of_context AND version BETWEEN latest - 1000 AND latest AND role <> 'tool'
+        ORDER BY version DESC
+        LIMIT 1
+    ) - 1);
+    boundary := compactable_to(of_context, latest, boundary);
+    RETURN CASE WHEN boundary > base THEN boundary END;
+END
+$$;
