@@ -10,11 +10,13 @@ tokens      how many tokens a message has
 db          the connection pool, and psycopg's errors mapped to ours
 contexts    create, list, read, update and delete contexts
 messages    append and page messages
-windows     choose the messages that fit a token budget
+windows     what to send to a model next, within a token budget
+runs        which messages a window's run holds: the rule
+compactions make, list, read and undo summaries that stand in for messages
 health      what the database says about itself
 web         ASGI: requests, answers, problem documents, the request log (a room of its own)
 
-Arrows: api -> web and repositories (contexts, messages, windows, health) -> models, errors.
+Arrows: api -> web and repositories (contexts, messages, windows, compactions, health) -> models, errors.
 Repositories take a connection first and know nothing of HTTP, config or the pool.
 """
 

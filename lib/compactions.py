@@ -1,4 +1,4 @@
-"""Compactions in PostgreSQL: summaries that stand in for all messages up to a version in windows, and delete nothing."""
+"""Compactions in PostgreSQL: summaries that stand in for messages in windows. They delete nothing, nor are deleted."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -185,8 +185,8 @@ async def _not_made(
 
 UNREACHABLE = "must be the end of a unit whose calls are all answered, behind the preamble"
 
-# A page is a range of numbers, which have no gaps: with both of its ends known, no plan reads more. The sum stops before
-# PostgreSQL sends more than can be answered.
+# A page is a range of numbers, which have no gaps: with both of its ends known, no plan reads more. The sum stops
+# before PostgreSQL sends more than can be answered.
 PAGE = f"""
 SELECT coalesce(page.number, 0) AS number, coalesce(page.json, '') AS json
 FROM contexts AS context

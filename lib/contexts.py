@@ -97,8 +97,8 @@ UNION ALL
 SELECT context.id, 0, context.created_at, {ETAG}, coalesce(context.answer::text, {CONTEXT_JSON}),
     'replayed', context.fingerprint
 FROM (
-    SELECT claimed.*, body.name, body.external_id, body.metadata, '{{}}'::jsonb AS policy, 0 AS message_count, 0 AS total_tokens,
-        0 AS latest_version, NULL::uuid AS parent_id, NULL::bigint AS fork_version,
+    SELECT claimed.*, body.name, body.external_id, body.metadata, '{{}}'::jsonb AS policy,
+        0 AS message_count, 0 AS total_tokens, 0 AS latest_version, NULL::uuid AS parent_id, NULL::bigint AS fork_version,
         claimed.created_at AS updated_at, NULL::timestamptz AS deleted_at
     FROM claimed, body
 ) AS context
@@ -113,9 +113,9 @@ async def create(
     policy: str = "{}",
     idempotency: Idempotency | None = None,
 ) -> Made:
-    """The context from the JSON texts of a models.NewContext and its Policy, or the living one that has its external_id, unchanged.
+    """The context from the JSON texts of a models.NewContext and its Policy.
 
-    One round trip; a second one only where another request is making the same context at this moment.
+    Where a living one has its external_id, that one, unchanged. One round trip; a second one only where another request is making the same context at this moment.
     Raises IdempotencyKeyReused, and InvalidBody for metadata that is too large as it is stored.
     """
     parameters = {
@@ -181,9 +181,9 @@ async def update(
     policy: str | None = None,
     etags: Sequence[str] | None = None,
 ) -> ContextRow:
-    """The context after the JSON texts of a models.ContextPatch and its Policy, if it has one of etags or none are given.
+    """The context after the JSON texts of a models.ContextPatch and its Policy, if it has one of etags or none is given.
 
-    Raises ContextNotFound, PreconditionFailed, ExternalIdTaken, and InvalidBody for metadata that grows too large.
+    policy is None where it stays as it is. Raises ContextNotFound, PreconditionFailed, ExternalIdTaken, and InvalidBody for metadata that grows too large.
     """
     parameters = {"context_id": context_id, "body": body, "policy": policy, "etags": etags}
     with _refusals():

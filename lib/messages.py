@@ -15,14 +15,15 @@ from lib import errors
 from lib.errors import Place, Problem
 from lib.models import MAX_AHEAD, MAX_BATCH, MAX_BODY_BYTES, Idempotency, NewMessage
 
-def message_json(content: str = "message.content", token_count: str = "message.token_count", more: str = "") -> str:
-    """The SQL of a message's JSON text, with SQL of one's own for some of it, and of members that come after."""
+
+def message_json(content: str = "message.content", tokens: str = "message.token_count", more: str = "") -> str:
+    """The SQL of a message's JSON text, with other SQL for its content and tokens, and of members that come after."""
     return f"""(
     SELECT row_to_json(shape)::text FROM (
         SELECT message.id, message.context_id AS "contextId", message.version, message.role, {content} AS content,
             message.tool_calls AS "toolCalls", message.tool_call_id AS "toolCallId",
             message.tool_name AS "toolName", message.model, message.metadata,
-            {token_count} AS "tokenCount", message.embedding IS NOT NULL AS "hasEmbedding",
+            {tokens} AS "tokenCount", message.embedding IS NOT NULL AS "hasEmbedding",
             to_char(message.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS "createdAt"{more}
     ) AS shape
 )"""
@@ -210,8 +211,8 @@ def _refusal(error: IntegrityError, created_at: Sequence[datetime | None]) -> Pr
 def _answered(batch: Sequence[NewMessage]) -> tuple[list[int | None] | None, list[str] | None]:
     """For each message the position, from 1, of the newest call before it that it answers; None for what answers none.
 
-    Where that is not in the batch, -n for the n-th of the second value, the ids to look for. None for no answers at all,
-    and for no ids.
+    Where that is not in the batch, -n for the n-th of the second value, the ids to look for. None for no answers at
+    all, and for no ids.
     """
     calls: list[int | None] = []
     made: dict[str, int] = {}

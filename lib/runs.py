@@ -91,7 +91,7 @@ class Run:
 class _Opening(NamedTuple):
     """A unit that a run can open with, and what the run then takes: tokens now and at the next edge, and bytes."""
 
-    index: int
+    place: int
     now: int
     then: int
     bytes: int
@@ -100,8 +100,8 @@ class _Opening(NamedTuple):
 def choose(candidates: Sequence[Candidate], version: int, competing: int, limits: Limits, *, whole: bool) -> Run:
     """The run of a history up to version, from its newest messages, oldest first.
 
-    competing is the tokens of all messages that compete for the run. whole says that candidates hold every message that tokens let in; else
-    bytes have ended them before.
+    competing is the tokens of all messages that compete for the run. whole says that candidates hold every message that
+    tokens let in; else bytes have ended them before.
     """
     budget, step = limits.budget, limits.step
     # A stepped run is the run that the next edge will have: edges are a step apart, from the budget on.
@@ -110,7 +110,7 @@ def choose(candidates: Sequence[Candidate], version: int, competing: int, limits
     clearing = limits.clear is not None and competing > budget
     cleared_up_to = edge - step - (limits.clear or 0) if clearing else -1
     openings, cleared = _openings(candidates, competing, cleared_up_to)
-    if not openings or len(candidates) - openings[0].index > MAX_UNIT:
+    if not openings or len(candidates) - openings[0].place > MAX_UNIT:
         return Run(version + 1, limits, edge)
 
     fitting = 0
@@ -129,13 +129,13 @@ def choose(candidates: Sequence[Candidate], version: int, competing: int, limits
     opening = openings[fitting - 1]
     if limits.start_on_user:
         later = (other for other in reversed(openings[:fitting]) if opening.now - other.now <= budget // 4)
-        opening = next((other for other in later if candidates[other.index].is_user), opening)
+        opening = next((other for other in later if candidates[other.place].is_user), opening)
 
-    first = candidates[opening.index].version
+    first = candidates[opening.place].version
     # No answer without its call.
     messages = [
         message
-        for message in candidates[opening.index :]
+        for message in candidates[opening.place :]
         if message.call_version is None or message.call_version >= first
     ]
     return Run(first, limits, None if cut else edge, messages, cleared.intersection(m.version for m in messages))

@@ -33,7 +33,7 @@ LEAST_SAVED = 10
 
 CLEARED_JSON = message_json(
     content=f"'{CLEARED}'::text",
-    token_count=f"least(message.token_count, {CLEARED_TOKENS})",
+    tokens=f"least(message.token_count, {CLEARED_TOKENS})",
     more=", true AS cleared",
 )
 
@@ -45,12 +45,12 @@ CLEARED_BYTES = f"""CASE WHEN coalesce(call_version, 0) = 0 THEN 0
     ELSE octet_length(metadata::text) + {NAME_BYTES} + {ENVELOPE_BYTES} END"""
 
 # The running sum turns a budget into a range of versions, by one look into messages_window_idx: it begins two behind
-# the last message that is more than the budget away. With both of its ends known no plan reads more than the range. Each
-# step is materialized, lest its looks are repeated for every row, and each look's condition stands inside, lest it is
-# made for nothing.
+# the last message that is more than the budget away. With both of its ends known no plan reads more than the range.
+# Each step is materialized, lest its looks are repeated for every row, and each look's condition stands inside, lest it
+# is made for nothing.
 #
 # What is cleared depends on where the next edge lies, which Python decides. Up to cleared_at_least a tool message is
-# cleared for certain and comes without its content; from there up to cleared_at_most it may be, and comes in both forms.
+# cleared for certain and comes without its content; from there up to cleared_at_most it may be, and comes both ways.
 #
 # The first row has what is known beside messages, as JSON, and the summary. past (whether at a version before the
 # latest) → statement: so each has one plan for all its calls.
@@ -327,9 +327,7 @@ def _window(facts: Facts, summary: str | None, rows: Sequence[Candidate], *, con
         texts += [message.json for message in preamble]
         texts += [summary] if facts.number else []
         texts += [request.json] if request else []
-        texts += [
-            message.cleared_json if message.version in run.cleared else message.json for message in run.messages
-        ]
+        texts += [message.cleared_json if message.version in run.cleared else message.json for message in run.messages]
         size += sum(map(run.bytes, run.messages))
         if size > MAX_BODY_BYTES or None in texts:
             raise errors.PayloadTooLarge(

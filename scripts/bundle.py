@@ -60,7 +60,7 @@ EXPECTED_ROUTES = {
     f"{CONTEXTS}/{UNKNOWN_ID}": ("api/v1/contexts/[id]/index", f"id={UNKNOWN_ID}"),
     f"{CONTEXTS}/{UNKNOWN_ID}/messages": ("api/v1/contexts/[id]/messages", f"id={UNKNOWN_ID}"),
     f"{CONTEXTS}/{UNKNOWN_ID}/window": ("api/v1/contexts/[id]/window", f"id={UNKNOWN_ID}"),
-    f"{CONTEXTS}/{UNKNOWN_ID}/compactions": ("api/v1/contexts/[id]/compactions/index", f"id={UNKNOWN_ID}"),
+    f"{CONTEXTS}/{UNKNOWN_ID}/compactions": ("api/v1/contexts/[id]/compactions", f"id={UNKNOWN_ID}"),
     f"{CONTEXTS}/{UNKNOWN_ID}/compactions/1": (
         "api/v1/contexts/[id]/compactions/[number]",
         f"id={UNKNOWN_ID}&number=1",

@@ -15,6 +15,7 @@ from psycopg import AsyncConnection
 from psycopg.types.string import TextLoader
 
 from lib import messages, web, windows
+from lib.models import Append
 from scripts.bench.report import Report
 
 # Every message has this many tokens, so that 8,000 tokens are 133 messages.
@@ -115,13 +116,14 @@ async def _appends(report: Report, conn: AsyncConnection[Any], context_id: UUID)
     await conn.execute(BARE_TABLE)
     bare_id, now, content = uuid4(), datetime.now(UTC), json.dumps(TEXT)
     turn = json.dumps({"messages": [{"role": role, "content": TEXT} for role in ("user", "assistant")]})
+    batch = Append.model_validate_json(turn).messages
 
     async def bare(iteration: int) -> None:
         row = [bare_id, iteration, "user", content, TOKENS, TOKENS * iteration, now]
         await conn.execute(BARE_INSERT, row)
 
     async def ours(_: int) -> None:
-        await messages.append(conn, context_id, body=turn, token_counts=[TOKENS] * 2)
+        await messages.append(conn, context_id, body=turn, batch=batch, token_counts=[TOKENS] * 2)
 
     names = "SELECT 1", "floor: INSERT of one row, bare table and primary key only", "append of a turn of two messages"
     subjects: list[Subject] = [lambda _: conn.execute("SELECT 1"), bare, ours]
@@ -171,9 +173,9 @@ async def _window_against_tuples(report: Report, conn: AsyncConnection[Any], con
 
 
 async def _window(conn: AsyncConnection[Any], context_id: UUID, budget: int, expected: int) -> bytes:
-    window = await windows.read(conn, context_id, budget=budget)
+    window = await windows.read(conn, context_id, overrides={"budget": budget})
     assert len(window.messages) == expected, len(window.messages)
-    return web.many(window.messages, window.figures(budget)).body
+    return web.many(window.messages, window.figures).body
 
 
 async def _windows_by_size(report: Report, conn: AsyncConnection[Any], contexts: dict[int, UUID]) -> None:
