@@ -98,8 +98,8 @@ SELECT context.id, 0, context.created_at, {ETAG}, coalesce(context.answer::text,
     'replayed', context.fingerprint
 FROM (
     SELECT claimed.*, body.name, body.external_id, body.metadata, '{{}}'::jsonb AS policy,
-        0 AS message_count, 0 AS total_tokens, 0 AS latest_version, NULL::uuid AS parent_id, NULL::bigint AS fork_version,
-        claimed.created_at AS updated_at, NULL::timestamptz AS deleted_at
+        0 AS message_count, 0 AS total_tokens, 0 AS latest_version,
+        NULL::uuid AS parent_id, NULL::bigint AS fork_version, claimed.created_at AS updated_at, NULL::timestamptz AS deleted_at
     FROM claimed, body
 ) AS context
 """
@@ -115,7 +115,8 @@ async def create(
 ) -> Made:
     """The context from the JSON texts of a models.NewContext and its Policy.
 
-    Where a living one has its external_id, that one, unchanged. One round trip; a second one only where another request is making the same context at this moment.
+    Where a living one has its external_id, that one, unchanged. One round trip; a second one only where another request
+    is making the same context at this moment.
     Raises IdempotencyKeyReused, and InvalidBody for metadata that is too large as it is stored.
     """
     parameters = {
@@ -181,9 +182,10 @@ async def update(
     policy: str | None = None,
     etags: Sequence[str] | None = None,
 ) -> ContextRow:
-    """The context after the JSON texts of a models.ContextPatch and its Policy, if it has one of etags or none is given.
+    """The context after the JSON texts of a models.ContextPatch and its Policy, which is None where that stays.
 
-    policy is None where it stays as it is. Raises ContextNotFound, PreconditionFailed, ExternalIdTaken, and InvalidBody for metadata that grows too large.
+    It must have one of etags where these are given. Raises ContextNotFound, PreconditionFailed, ExternalIdTaken, and
+    InvalidBody for metadata that grows too large.
     """
     parameters = {"context_id": context_id, "body": body, "policy": policy, "etags": etags}
     with _refusals():
