@@ -99,7 +99,8 @@ SELECT context.id, 0, context.created_at, {ETAG}, coalesce(context.answer::text,
 FROM (
     SELECT claimed.*, body.name, body.external_id, body.metadata, '{{}}'::jsonb AS policy,
         0 AS message_count, 0 AS total_tokens, 0 AS latest_version,
-        NULL::uuid AS parent_id, NULL::bigint AS fork_version, claimed.created_at AS updated_at, NULL::timestamptz AS deleted_at
+        NULL::uuid AS parent_id, NULL::bigint AS fork_version,
+        claimed.created_at AS updated_at, NULL::timestamptz AS deleted_at
     FROM claimed, body
 ) AS context
 """

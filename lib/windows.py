@@ -168,7 +168,7 @@ WINDOW = {
             UNION ALL
             SELECT request.*, {SENT_BYTES} FROM messages AS request
             WHERE request.context_id = reach.id AND request.version = request_version
-                AND request_version < coalesce(newest_opening, reach.version)
+                AND request_version < coalesce(newest_opening, reach.version + 1)
         ) AS opening
         UNION ALL
         SELECT walked.*, sum(coalesce(cleared_bytes, bytes)) OVER newest_first, sum(bytes) OVER newest_first
@@ -183,7 +183,7 @@ WINDOW = {
         WINDOW newest_first AS (ORDER BY version DESC ROWS UNBOUNDED PRECEDING)
     ) AS message
     WHERE head OR least_bytes <= {MAX_BODY_BYTES} OR message.version >= newest_opening
-    ORDER BY version
+    ORDER BY head DESC, version
     """
     for past, version, total_tokens in (
         (False, "latest_version", "latest_tokens"),
