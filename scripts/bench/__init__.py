@@ -8,6 +8,9 @@ bundle    the bundle on Vercel's own runtime: as it is, with uvloop, with uvloop
 calls     what is called there
 starts    cold starts, and where their time goes
 rates     requests per second, memory, and the CPU of a request
+against   this tree beside another revision, alone: `--against`
+trees     a revision's tree on a database of its own
+worker    the process that calls its API
 server    the dev server with endpoints to measure against
 client    the load generator
 report    tables of figures, goals and whether they were met

@@ -1,7 +1,8 @@
 """Measures against floors and prints medians and ratios: `make bench`, or `python -m scripts.bench [--million]`.
 
 One run on an embedded PostgreSQL of its own. What is compared alternates, so ratios hold on a noisy machine where
-milliseconds do not. A missed goal is no failure: the exit status is 0 unless something broke.
+milliseconds do not. A missed goal is no failure: the exit status is 0 unless something broke. `--against REVISION`
+measures against another revision of this repository instead.
 """
 
 import argparse
@@ -10,20 +11,20 @@ import os
 import platform
 import sys
 import time
-from typing import Any
 from uuid import UUID
 
+import psycopg
 from psycopg import AsyncConnection
 
 from scripts import migrate
-from scripts.bench import bundle, http, imports, sql
+from scripts.bench import against, bundle, http, imports, sql
 from scripts.bench.report import Report
+from scripts.bench.trees import RevisionError
 from scripts.stack import postgres
 
 
 async def _in_process(report: Report, url: str, *, million: bool) -> UUID:
     async with await AsyncConnection.connect(url, autocommit=True) as conn:
-        print(f"Python {platform.python_version()}, {os.cpu_count()} cores, PostgreSQL {await _describe(conn)}")
         return await sql.measure(report, conn, million=million)
 
 
@@ -34,25 +35,48 @@ SELECT concat_ws(', ', current_setting('server_version'),
 """
 
 
-async def _describe(conn: AsyncConnection[Any]) -> str:
-    cursor = await conn.execute(SETTINGS)
-    text: str = (await cursor.fetchall())[0][0]
-    return text
+def _print_surroundings(url: str) -> None:
+    with psycopg.connect(url) as conn:
+        [(settings,)] = conn.execute(SETTINGS).fetchall()
+    print(f"Python {platform.python_version()}, {os.cpu_count()} cores, PostgreSQL {settings}")
+
+
+def _measure_all(report: Report, *, million: bool) -> None:
+    with postgres.temporary() as url:
+        _print_surroundings(url)
+        list(migrate.up(url))
+        context_id = asyncio.run(_in_process(report, url, million=million))
+        http.measure(report, url, context_id)
+        imports.measure(report)
+        bundle.measure(report, url)
+
+
+def _measure_against(report: Report, revision: str) -> None:
+    with postgres.temporary() as url:
+        against.prepare(url)
+        _print_surroundings(url)
+        against.measure(report, url, revision)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The command. Returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m scripts.bench", description="Measures the API against floors.")
-    parser.add_argument("--million", action="store_true", help="also a context of 1,000,000 messages")
+    parser = argparse.ArgumentParser(
+        prog="python -m scripts.bench", description="Measures the API against floors or itself."
+    )
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--million", action="store_true", help="also a context of 1,000,000 messages")
+    what.add_argument("--against", metavar="REVISION", help="this tree beside another revision, and nothing else")
     chosen = parser.parse_args(arguments)
     started = time.perf_counter()
     report = Report()
-    with postgres.temporary() as url:
-        list(migrate.up(url))
-        context_id = asyncio.run(_in_process(report, url, million=chosen.million))
-        http.measure(report, url, context_id)
-        imports.measure(report)
-        bundle.measure(report, url)
+    try:
+        if chosen.against is None:
+            _measure_all(report, million=chosen.million)
+        else:
+            _measure_against(report, chosen.against)
+    except RevisionError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
     report.summary()
     print(f"Took {time.perf_counter() - started:.0f} s.")
     return 0
