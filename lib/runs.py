@@ -5,8 +5,9 @@ tool messages directly behind it. Must never choose by anything but the history:
 reader, and between two edges each run is the one before and the new messages.
 """
 
+from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import NamedTuple
 
 # What stands in place of the content of a tool message that is cleared, and its tokens by o200k_base; a test holds it.
@@ -60,41 +61,20 @@ class Limits(NamedTuple):
         return Limits(budget, step, clear, self.start_on_user, size)
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
-    """The messages of a run, oldest first, and how it came about.
+class Run(NamedTuple):
+    """The messages of a run, oldest first, what they take, and how it came about.
 
-    first is the version that it opens with. edge is how many tokens may compete until the opening moves; None where
-    bytes have cut the run.
+    first is the version that it opens with; cleared the versions that are; used and bytes what its messages take
+    together. edge is how many tokens may compete until the opening moves; None where bytes have cut the run.
     """
 
     first: int
     limits: Limits
     edge: int | None
     messages: Sequence[Candidate] = ()
-    cleared: frozenset[int] = field(default_factory=frozenset)
-
-    def tokens(self, message: Candidate) -> int:
-        """What one of its messages takes."""
-        return message.cleared_tokens if message.version in self.cleared else message.token_count
-
-    def bytes(self, message: Candidate) -> int:
-        """The bytes of one of its messages."""
-        return (message.cleared_bytes or 0) if message.version in self.cleared else message.bytes
-
-    @property
-    def used(self) -> int:
-        """The tokens of its messages."""
-        return sum(map(self.tokens, self.messages))
-
-
-class _Opening(NamedTuple):
-    """A unit that a run can open with, and what the run then takes: tokens now and at the next edge, and bytes."""
-
-    place: int
-    now: int
-    then: int
-    bytes: int
+    cleared: frozenset[int] = frozenset()
+    used: int = 0
+    bytes: int = 0
 
 
 def choose(candidates: Sequence[Candidate], version: int, competing: int, limits: Limits, *, whole: bool) -> Run:
@@ -107,64 +87,61 @@ def choose(candidates: Sequence[Candidate], version: int, competing: int, limits
     # A stepped run is the run that the next edge will have: edges are a step apart, from the budget on.
     ahead = -(competing - budget) % step if step and competing > budget else 0
     edge = max(competing + ahead, budget)
-    clearing = limits.clear is not None and competing > budget
-    cleared_up_to = edge - step - (limits.clear or 0) if clearing else -1
-    openings, cleared = _openings(candidates, competing, cleared_up_to)
-    if not openings or len(candidates) - openings[0].place > MAX_UNIT:
-        return Run(version + 1, limits, edge)
 
-    fitting = 0
-    while fitting < len(openings) and max(openings[fitting].now, openings[fitting].then + ahead) <= budget:
-        fitting += 1
+    # All lists here are newest first: what each message takes, and the sums of that from the newest on.
+    calls = [message.call_version for message in reversed(candidates)]
+    tokens = [message.token_count for message in reversed(candidates)]
+    sizes = [message.bytes for message in reversed(candidates)]
+    openings = [place for place, call in enumerate(calls) if call is None]
+    if not openings or openings[0] >= MAX_UNIT:
+        return Run(version + 1, limits, edge)
+    now = then = list(accumulate(tokens))
+    cleared: set[int] = set()
+    if limits.clear is not None and competing > budget:
+        # Cleared are tool messages up to and with which no more tokens compete than these.
+        most = edge - step - limits.clear
+        behind = accumulate(tokens, initial=0)
+        clear = [call is not None and competing - newer <= most for call, newer in zip(calls, behind, strict=False)]
+        then = list(
+            accumulate(min(count, CLEARED_TOKENS) if c else count for count, c in zip(tokens, clear, strict=True))
+        )
+        # The newest unit never is now; at the next edge it may no longer be the newest.
+        cleared = {place for place, c in enumerate(clear) if c and place > openings[0]}
+        for place in cleared:
+            message = candidates[-1 - place]
+            tokens[place], sizes[place] = min(tokens[place], CLEARED_TOKENS), message.cleared_bytes or 0
+        now = list(accumulate(tokens))
+    size = list(accumulate(sizes))
+
+    fitting = min(
+        bisect_right(openings, budget, key=now.__getitem__),
+        bisect_right(openings, budget - ahead, key=then.__getitem__),
+    )
     cut = fitting == len(openings) and not whole
-    behind = openings[fitting - 1].then if fitting else 0
+    newer = then[openings[fitting - 1]] if fitting else 0
     # A unit longer than a step, cut off by the edge alone, stays as long as it fits: it is what was just read.
-    if fitting < len(openings) and openings[fitting].now <= budget and openings[fitting].then - behind > step:
+    if fitting < len(openings) and now[openings[fitting]] <= budget and then[openings[fitting]] - newer > step:
         fitting += 1
     # Never nothing: where not even the newest unit fits, it comes alone.
     fitting = max(fitting, 1)
-    while fitting > 1 and openings[fitting - 1].bytes > limits.bytes:
+    while fitting > 1 and size[openings[fitting - 1]] > limits.bytes:
         fitting -= 1
         cut = True
     opening = openings[fitting - 1]
     if limits.start_on_user:
-        later = (other for other in reversed(openings[:fitting]) if opening.now - other.now <= budget // 4)
-        opening = next((other for other in later if candidates[other.place].is_user), opening)
+        later = (place for place in reversed(openings[:fitting]) if now[opening] - now[place] <= budget // 4)
+        opening = next((place for place in later if candidates[-1 - place].is_user), opening)
 
-    first = candidates[opening.place].version
+    first = candidates[-1 - opening].version
     # No answer without its call.
-    messages = [
-        message
-        for message in candidates[opening.place :]
-        if message.call_version is None or message.call_version >= first
-    ]
-    return Run(first, limits, None if cut else edge, messages, cleared.intersection(m.version for m in messages))
-
-
-def _openings(
-    candidates: Sequence[Candidate], competing: int, cleared_up_to: int
-) -> tuple[list[_Opening], frozenset[int]]:
-    """The openings among candidates, newest first, and the versions that are cleared where the run holds them.
-
-    A tool message is cleared where the tokens that compete up to it and with it are no more than cleared_up_to. The
-    newest unit never is now; at the next edge it may no longer be the newest.
-    """
-    openings: list[_Opening] = []
-    cleared: list[int] = []
-    behind = now = then = size = 0
-    for index in range(len(candidates) - 1, -1, -1):
-        message = candidates[index]
-        tokens = message.token_count
-        is_cleared = message.call_version is not None and competing - behind <= cleared_up_to
-        behind += tokens
-        then += message.cleared_tokens if is_cleared else tokens
-        if is_cleared and openings:
-            cleared.append(message.version)
-            now += message.cleared_tokens
-            size += message.cleared_bytes or 0
-        else:
-            now += tokens
-            size += message.bytes
-        if message.call_version is None:
-            openings.append(_Opening(index, now, then, size))
-    return openings, frozenset(cleared)
+    lost = {place for place in range(opening) if (call := calls[place]) is not None and call < first}
+    held = candidates[-1 - opening :]
+    return Run(
+        first=first,
+        limits=limits,
+        edge=None if cut else edge,
+        messages=[candidates[-1 - place] for place in range(opening, -1, -1) if place not in lost] if lost else held,
+        cleared=frozenset(candidates[-1 - place].version for place in cleared - lost if place <= opening),
+        used=now[opening] - sum(tokens[place] for place in lost),
+        bytes=size[opening] - sum(sizes[place] for place in lost),
+    )

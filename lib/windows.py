@@ -8,18 +8,19 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from psycopg import AsyncConnection
 from psycopg.rows import args_row
+from psycopg.types.json import Jsonb
 
 from lib import errors
 from lib.compactions import SUMMARY_JSON
 from lib.errors import Place
-from lib.messages import ENVELOPE_BYTES, MESSAGE_BYTES, MESSAGE_JSON, NAME_BYTES, check_at, message_json
+from lib.messages import ENVELOPE_BYTES, MESSAGE_BYTES, MESSAGE_JSON, NAME_BYTES, check_at, message_json, point
 from lib.models import MAX_BODY_BYTES, MAX_PAGE_BYTES
-from lib.runs import CLEARED, CLEARED_TOKENS, MAX_UNIT, Candidate, Limits, Run, choose
+from lib.runs import CLEARED, CLEARED_TOKENS, Candidate, Limits, Run, choose
 
 # More messages than these are over MAX_PAGE_BYTES, as bytes are counted here.
 MAX_MESSAGES = MAX_PAGE_BYTES // ENVELOPE_BYTES
@@ -32,9 +33,7 @@ RENDERERS = 1000
 LEAST_SAVED = 10
 
 CLEARED_JSON = message_json(
-    content=f"'{CLEARED}'::text",
-    tokens=f"least(message.token_count, {CLEARED_TOKENS})",
-    more=", true AS cleared",
+    content=f"'\"{CLEARED}\"'", tokens=f"least(message.token_count, {CLEARED_TOKENS})", more=',"cleared":true'
 )
 
 # What a message adds to an answer, in bytes; the ids of its calls may stand among the pending ones too. An answer to no
@@ -44,164 +43,58 @@ SENT_BYTES = f"""CASE WHEN role = 'tool' AND coalesce(call_version, 0) = 0 THEN 
 CLEARED_BYTES = f"""CASE WHEN coalesce(call_version, 0) = 0 THEN 0
     ELSE octet_length(metadata::text) + {NAME_BYTES} + {ENVELOPE_BYTES} END"""
 
-# The running sum turns a budget into a range of versions, by one look into messages_window_idx: it begins two behind
-# the last message that is more than the budget away. With both of its ends known no plan reads more than the range.
-# Each step is materialized, lest its looks are repeated for every row, and each look's condition stands inside, lest it
-# is made for nothing.
-#
-# What is cleared depends on where the next edge lies, which Python decides. Up to cleared_at_least a tool message is
-# cleared for certain and comes without its content; from there up to cleared_at_most it may be, and comes both ways.
-#
-# The first row has what is known beside messages, as JSON, and the summary. past (whether at a version before the
-# latest) → statement: so each has one plan for all its calls.
-WINDOW = {
-    past: f"""
-    WITH context AS MATERIALIZED (
-        SELECT id, latest_version, total_tokens AS latest_tokens, revision, compaction_count, {version} AS version,
-            CASE WHEN %(bare)s THEN '{{}}' ELSE policy END || %(overrides)s::jsonb AS policy
-        FROM contexts
-        WHERE id = %(context_id)s AND deleted_at IS NULL
-    ), asked AS MATERIALIZED (
-        SELECT context.*, {total_tokens} AS total_tokens,
-            (policy ->> 'budget')::bigint AS budget,
-            coalesce((policy ->> 'step')::bigint, 0) AS step,
-            (policy #>> '{{clearToolResults,keepTokens}}')::bigint AS keep,
-            (policy #>> '{{compactionDue,threshold}}')::numeric AS threshold,
-            CASE WHEN (policy ->> 'keepPreamble')::boolean THEN preamble_of(id, context.version) ELSE 0 END AS preamble,
-            request.version AS request_version, coalesce(request.token_count, 0) AS request_tokens
-        FROM context
-        LEFT JOIN LATERAL (
-            SELECT found.version, found.token_count FROM messages AS found
-            WHERE (policy ->> 'keepRequest')::boolean
-                AND found.context_id = context.id AND found.role = 'user' AND found.version <= context.version
-            ORDER BY found.version DESC
-            LIMIT 1
-        ) AS request ON true
-    ), based AS MATERIALIZED (
-        SELECT asked.*, compaction.number, compaction.through_version,
-            CASE WHEN compaction.number IS NOT NULL THEN {SUMMARY_JSON} END AS summary,
-            coalesce(compaction.token_count, 0) AS summary_tokens,
-            coalesce(compaction.json_bytes + {ENVELOPE_BYTES}, 0) AS summary_bytes,
-            greatest(preamble, compaction.through_version) AS base
-        FROM asked
-        LEFT JOIN LATERAL (
-            SELECT made.* FROM compactions AS made
-            WHERE compaction_count > 0 AND made.context_id = asked.id AND made.undone_at IS NULL
-                AND made.through_version <= asked.version AND made.made_at_version <= asked.version
-            ORDER BY made.through_version DESC, made.number DESC
-            LIMIT 1
-        ) AS compaction ON true
-    ), summed AS MATERIALIZED (
-        SELECT *, budget - preamble_tokens - summary_tokens AS room, total_tokens - base_tokens AS competing
-        FROM (
-            SELECT based.*, CASE WHEN base > 0 THEN (
-                    SELECT cumulative_tokens FROM messages WHERE context_id = based.id AND messages.version = base
-                ) ELSE 0 END AS base_tokens,
-                CASE WHEN preamble > 0 THEN (
-                    SELECT cumulative_tokens FROM messages WHERE context_id = based.id AND messages.version = preamble
-                ) ELSE 0 END AS preamble_tokens,
-                (
-                    SELECT older.version FROM messages AS older
-                    WHERE older.context_id = based.id AND older.role <> 'tool'
-                        AND older.version BETWEEN greatest(based.version - {MAX_UNIT - 1}, base + 1) AND based.version
-                    ORDER BY older.version DESC
-                    LIMIT 1
-                ) AS newest_opening
-            FROM based
-        ) AS looked_up
-    ), cleared AS MATERIALIZED (
-        SELECT *,
-            CASE WHEN competing > room THEN total_tokens - step - keep END AS cleared_at_least,
-            CASE WHEN keep IS NOT NULL AND competing > room - request_tokens
-                THEN total_tokens - greatest(least(keep, (room - request_tokens) / 2), 0) END AS cleared_at_most,
-            CASE WHEN preamble_tokens + summary_tokens + competing > threshold * budget THEN compaction_due(
-                id, base, version, total_tokens, least((policy #>> '{{compactionDue,keepTokens}}')::bigint, budget)
-            ) END AS due_version
-        FROM summed
-    ), reach AS MATERIALIZED (
-        SELECT cleared.*,
-            (
-                SELECT cumulative_tokens FROM messages WHERE context_id = cleared.id AND messages.version = due_version
-            ) - base_tokens AS due_tokens,
-            least(newest_opening, 1 + greatest(base, version - {MAX_MESSAGES}, CASE WHEN cleared_at_most IS NULL THEN (
-                SELECT older.version + 1 FROM messages AS older
-                WHERE older.context_id = cleared.id AND older.cumulative_tokens < total_tokens - room
-                ORDER BY older.cumulative_tokens DESC, older.version DESC
-                LIMIT 1
-            ) ELSE (
-                SELECT cleared_reach(cleared.id, greatest(base, cleared.version - {MAX_MESSAGES}), older.version,
-                    room - total_tokens + older.cumulative_tokens) - 1
-                FROM messages AS older
-                WHERE older.context_id = cleared.id AND older.cumulative_tokens <= cleared_at_most
-                ORDER BY older.cumulative_tokens DESC, older.version DESC
-                LIMIT 1
-            ) END)) AS first_version
-        FROM cleared
-    )
-    SELECT 0::bigint AS version, true AS head, 0 AS token_count, false AS is_user, NULL::bigint AS call_version,
-        NULL::text[] AS call_ids, NULL AS tool_call_id, 0 AS bytes, NULL::integer AS cleared_bytes,
-        (
-            SELECT row_to_json(facts)::text FROM (
-                SELECT latest_version, version, revision, policy, total_tokens, competing, preamble, base,
-                    request_version, number, through_version, summary_tokens, summary_bytes, first_version,
-                    due_version, due_tokens
-            ) AS facts
-        ) AS json,
-        summary AS cleared_json
-    FROM reach
+# window_reach turns the budget into a range of versions, by looks into indexes: with both of its ends known no plan reads
+# more than the range. What is cleared depends on where the next edge lies, which Python decides: what is cleared for
+# certain comes without its content, and what may be cleared comes both ways.
+# The first row has what is known beside messages, as JSON, and the summary.
+WINDOW = f"""
+WITH reach AS MATERIALIZED (
+    SELECT *
+    FROM window_reach(%(context_id)s, %(bare)s, %(overrides)s, %(at)s, %(at_time)s, {MAX_MESSAGES})
+    WHERE version IS NOT NULL
+)
+SELECT 0::bigint AS version, true AS head, 0 AS token_count, false AS is_user, NULL::bigint AS call_version,
+    NULL::text[] AS call_ids, NULL AS tool_call_id, 0 AS bytes, NULL::integer AS cleared_bytes,
+    row_to_json(reach)::text AS json,
+    CASE WHEN number IS NOT NULL THEN (
+        SELECT {SUMMARY_JSON} FROM compactions AS compaction
+        WHERE compaction.context_id = %(context_id)s AND compaction.number = reach.number
+    ) END AS cleared_json
+FROM reach
+UNION ALL
+SELECT message.version, head, token_count, role = 'user', CASE role WHEN 'tool' THEN coalesce(call_version, 0) END,
+    call_ids, tool_call_id, bytes, cleared_bytes,
+    CASE WHEN %(content)s AND coalesce(message.version >= newest_opening OR role <> 'tool'
+            OR cumulative_tokens > cleared_at_least, true)
+        AND CASE WHEN cleared_bytes IS NULL THEN least_bytes ELSE most_bytes END <= {MAX_BODY_BYTES}
+        THEN {MESSAGE_JSON} END,
+    CASE WHEN %(content)s AND cleared_bytes IS NOT NULL AND least_bytes <= {MAX_BODY_BYTES}
+        THEN {CLEARED_JSON} END
+FROM reach
+CROSS JOIN LATERAL (
+    SELECT first.*, {SENT_BYTES} AS bytes, true AS head, NULL::integer AS cleared_bytes,
+        summary_bytes + sum({SENT_BYTES}) OVER () AS least_bytes, 0::bigint AS most_bytes
+    FROM messages AS first
+    WHERE first.context_id = %(context_id)s AND first.version = ANY (head_versions)
     UNION ALL
-    SELECT message.version, head, token_count, role = 'user', CASE role WHEN 'tool' THEN coalesce(call_version, 0) END,
-        call_ids, tool_call_id, bytes, cleared_bytes,
-        CASE WHEN %(content)s AND coalesce(message.version >= newest_opening OR role <> 'tool'
-                OR cumulative_tokens > cleared_at_least, true)
-            AND CASE WHEN cleared_bytes IS NULL THEN least_bytes ELSE most_bytes END <= {MAX_BODY_BYTES}
-            THEN {MESSAGE_JSON} END,
-        CASE WHEN %(content)s AND cleared_bytes IS NOT NULL AND least_bytes <= {MAX_BODY_BYTES}
-            THEN {CLEARED_JSON} END
-    FROM reach
-    CROSS JOIN LATERAL (
-        SELECT opening.*, true AS head, NULL::integer AS cleared_bytes,
-            summary_bytes + sum(bytes) OVER () AS least_bytes, 0::bigint AS most_bytes
-        FROM (
-            SELECT first.*, {SENT_BYTES} AS bytes FROM messages AS first
-            WHERE first.context_id = reach.id AND first.version BETWEEN 1 AND preamble
-            UNION ALL
-            SELECT request.*, {SENT_BYTES} FROM messages AS request
-            WHERE request.context_id = reach.id AND request.version = request_version
-                AND request_version < coalesce(newest_opening, reach.version + 1)
-        ) AS opening
-        UNION ALL
-        SELECT walked.*, sum(coalesce(cleared_bytes, bytes)) OVER newest_first, sum(bytes) OVER newest_first
-        FROM (
-            SELECT newest.*, {SENT_BYTES} AS bytes, false AS head,
-                CASE WHEN role = 'tool' AND cumulative_tokens <= cleared_at_most THEN {CLEARED_BYTES} END
-                    AS cleared_bytes
-            FROM messages AS newest
-            WHERE newest.context_id = reach.id AND newest.version BETWEEN first_version AND reach.version
-            OFFSET 0
-        ) AS walked
-        WINDOW newest_first AS (ORDER BY version DESC ROWS UNBOUNDED PRECEDING)
-    ) AS message
-    WHERE head OR least_bytes <= {MAX_BODY_BYTES} OR message.version >= newest_opening
-    ORDER BY head DESC, version
-    """
-    for past, version, total_tokens in (
-        (False, "latest_version", "latest_tokens"),
-        (
-            True,
-            "least(coalesce(%(at)s, version_at(id, latest_version, %(at_time)s)), latest_version)",
-            """coalesce((
-            SELECT cumulative_tokens FROM messages
-            WHERE context_id = context.id AND messages.version = context.version
-        ), 0)""",
-        ),
-    )
-}
+    SELECT walked.*, sum(coalesce(cleared_bytes, bytes)) OVER newest_first, sum(bytes) OVER newest_first
+    FROM (
+        SELECT newest.*, {SENT_BYTES} AS bytes, false AS head,
+            CASE WHEN role = 'tool' AND cumulative_tokens <= cleared_at_most THEN {CLEARED_BYTES} END
+                AS cleared_bytes
+        FROM messages AS newest
+        WHERE newest.context_id = %(context_id)s AND newest.version BETWEEN first_version AND reach.version
+        ORDER BY newest.version DESC
+    ) AS walked
+    WINDOW newest_first AS (ORDER BY version DESC ROWS UNBOUNDED PRECEDING)
+) AS message
+WHERE head OR least_bytes <= {MAX_BODY_BYTES} OR message.version >= newest_opening
+ORDER BY head DESC, version
+"""
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What is known beside messages; versions, tokens and bytes. Names as in the statement."""
+class Facts(NamedTuple):
+    """What window_reach knows beside messages: versions, tokens and bytes."""
 
     latest_version: int
     version: int
@@ -211,11 +104,15 @@ class Facts:
     competing: int
     preamble: int
     base: int
+    head_versions: list[int] | None
     request_version: int | None
     number: int | None
     through_version: int | None
     summary_tokens: int
     summary_bytes: int
+    newest_opening: int | None
+    cleared_at_least: int | None
+    cleared_at_most: int | None
     first_version: int | None
     due_version: int | None
     due_tokens: int | None
@@ -223,9 +120,9 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """The JSON text of a message as a window has it."""
+    """The JSON text of a message as a window has it, where that is not as it is stored."""
 
-    json: str
+    json: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +132,7 @@ class Window:
     version is the context's at the time that was asked for; revision moves with whatever else windows depend on.
     """
 
-    messages: Sequence[Text]
+    messages: Sequence[Candidate | Text]
     figures: Mapping[str, Any]
     version: int
     revision: int
@@ -263,14 +160,13 @@ async def read(
     """
     parameters = {
         "context_id": context_id,
-        "overrides": json.dumps(overrides),
+        "overrides": Jsonb(overrides),
         "bare": bare,
-        "at": at if isinstance(at, int) else None,
-        "at_time": at if isinstance(at, datetime) else None,
         "content": content,
+        **point(at),
     }
     async with conn.cursor(row_factory=args_row(Candidate)) as cursor:
-        await cursor.execute(WINDOW[at is not None], parameters)
+        await cursor.execute(WINDOW, parameters)
         rows = await cursor.fetchall()
     if not rows:
         raise errors.ContextNotFound
@@ -306,7 +202,7 @@ def _window(facts: Facts, summary: str | None, rows: Sequence[Candidate], *, con
         return choose(candidates, facts.version, facts.competing, left, whole=whole)
 
     tokens = sum(message.token_count for message in preamble) + facts.summary_tokens
-    size = sum(message.bytes for message in preamble) + facts.summary_bytes
+    size = sum(message.bytes for message in preamble) + facts.summary_bytes + ENVELOPE_BYTES * bool(facts.number)
     run = chosen(tokens, size)
     if request and request.version >= run.first:
         request = None
@@ -322,14 +218,17 @@ def _window(facts: Facts, summary: str | None, rows: Sequence[Candidate], *, con
         tokens += request.token_count
         size += request.bytes
 
-    texts: list[str | None] = []
+    messages: list[Candidate | Text] = []
     if content:
-        texts += [message.json for message in preamble]
-        texts += [summary] if facts.number else []
-        texts += [request.json] if request else []
-        texts += [message.cleared_json if message.version in run.cleared else message.json for message in run.messages]
-        size += sum(map(run.bytes, run.messages))
-        if size > MAX_BODY_BYTES or None in texts:
+        messages += preamble
+        messages += [Text(summary)] if facts.number else []
+        messages += [request] if request else []
+        messages += (
+            [Text(message.cleared_json) if message.version in run.cleared else message for message in run.messages]
+            if run.cleared
+            else run.messages
+        )
+        if size + run.bytes > MAX_BODY_BYTES or None in [message.json for message in messages]:
             raise errors.PayloadTooLarge(
                 f"the head and the newest unit are larger than {MAX_BODY_BYTES:,} bytes, which is what can be"
                 " carried: page through its messages"
@@ -354,7 +253,7 @@ def _window(facts: Facts, summary: str | None, rows: Sequence[Candidate], *, con
         "compactionDue": _due(facts, budget),
         "policy": _clamped(policy, run.limits, budget),
     }
-    return Window([Text(text) for text in texts if text], figures, facts.version, facts.revision)
+    return Window(messages, figures, facts.version, facts.revision)
 
 
 def _keep_tokens(member: Mapping[str, int] | None) -> int | None:
@@ -363,11 +262,12 @@ def _keep_tokens(member: Mapping[str, int] | None) -> int | None:
 
 def _pending(messages: Sequence[Candidate]) -> Iterator[str]:
     """The ids of the calls in a run that no message answers, in order; messages are the run's."""
-    answered = {(message.call_version, message.tool_call_id) for message in messages}
+    answered = {(message.call_version, message.tool_call_id) for message in messages if message.call_version}
     for message in messages:
-        for call_id in message.call_ids or ():
-            if (message.version, call_id) not in answered:
-                yield call_id
+        if message.call_ids:
+            for call_id in message.call_ids:
+                if (message.version, call_id) not in answered:
+                    yield call_id
 
 
 def _due(facts: Facts, budget: int) -> dict[str, int] | None:

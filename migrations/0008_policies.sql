@@ -42,35 +42,3 @@ AS $$
     ) AS opening
     WHERE leads
 $$;
-
--- How far back a run can reach whose tool messages are cleared: the oldest version from which those up to newest take
--- no more than budget tokens, a tool message 4 at most. It walks back in chunks, so it reads no more than it answers
--- for, give or take as much again; and never beyond version lowest, which it leaves out.
-CREATE FUNCTION cleared_reach(of_context uuid, lowest bigint, newest bigint, budget bigint) RETURNS bigint
-LANGUAGE plpgsql STABLE
-AS $$
-DECLARE
-    chunk bigint := 64;
-    top bigint := newest;
-    spent bigint := 0;
-    reached bigint;
-    total bigint;
-BEGIN
-    WHILE top > lowest LOOP
-        SELECT min(version) FILTER (WHERE running <= budget), max(running) INTO reached, total
-        FROM (
-            SELECT version, spent + sum(CASE role WHEN 'tool' THEN least(token_count, 4) ELSE token_count END)
-                OVER (ORDER BY version DESC ROWS UNBOUNDED PRECEDING) AS running
-            FROM messages
-            WHERE context_id = of_context AND version BETWEEN greatest(top - chunk, lowest) + 1 AND top
-        ) AS walked;
-        IF total > budget THEN
-            RETURN coalesce(reached, top + 1);
-        END IF;
-        spent := total;
-        top := greatest(top - chunk, lowest);
-        chunk := least(chunk * 2, 1024);
-    END LOOP;
-    RETURN lowest + 1;
-END
-$$;
