@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -46,7 +47,7 @@ CLEARED_BYTES = f"""CASE WHEN coalesce(call_version, 0) = 0 THEN 0
 # window_reach turns the budget into a range of versions, by looks into indexes: with both of its ends known no plan reads
 # more than the range. What is cleared depends on where the next edge lies, which Python decides: what is cleared for
 # certain comes without its content, and what may be cleared comes both ways.
-# The first row has what is known beside messages, as JSON, and the summary.
+# One row, of version 0, has what is known beside messages, as JSON, and the summary.
 WINDOW = f"""
 WITH reach AS MATERIALIZED (
     SELECT *
@@ -89,7 +90,6 @@ CROSS JOIN LATERAL (
     WINDOW newest_first AS (ORDER BY version DESC ROWS UNBOUNDED PRECEDING)
 ) AS message
 WHERE head OR least_bytes <= {MAX_BODY_BYTES} OR message.version >= newest_opening
-ORDER BY head DESC, version
 """
 
 
@@ -170,22 +170,22 @@ async def read(
         rows = await cursor.fetchall()
     if not rows:
         raise errors.ContextNotFound
-    first, *candidates = rows
-    facts = Facts(**json.loads(first.json or ""))
+    # Not by PostgreSQL, which would take a tenth of the statement's time for it (measured).
+    rows.sort(key=attrgetter("version"))
+    facts = Facts(**json.loads(rows[0].json or ""))
     check_at(at, facts.latest_version)
     if "budget" not in facts.policy:
         raise errors.InvalidParameter(places=[Place("/budget", "required, as the policy has none")])
-    return _window(facts, first.cleared_json, candidates, content=content)
+    return _window(facts, rows, content=content)
 
 
-def _window(facts: Facts, summary: str | None, rows: Sequence[Candidate], *, content: bool) -> Window:
-    """The window of facts and rows: the preamble, the request where it may be in the head, and the newest messages."""
+def _window(facts: Facts, rows: Sequence[Candidate], *, content: bool) -> Window:
+    """The window of facts and rows: one of facts and the summary, the preamble, the request, and the newest messages."""
     policy, budget = facts.policy, facts.policy["budget"]
-    preamble = rows[: facts.preamble]
-    candidates = rows[facts.preamble :]
-    request = candidates[0] if candidates and candidates[0].head else None
-    if request:
-        candidates = candidates[1:]
+    known, *preamble = [row for row in rows if row.head]
+    candidates = [row for row in rows if not row.head]
+    # It is in the head where it is not in the newest unit, which a run holds anyway.
+    request = preamble.pop() if len(preamble) > facts.preamble else None
     # Else bytes end before the tokens do, or so many messages that they take as much.
     first = candidates[0].version if candidates else facts.version + 1
     whole = first == (facts.first_version or first) and first > facts.version - MAX_MESSAGES + 1
@@ -221,7 +221,7 @@ def _window(facts: Facts, summary: str | None, rows: Sequence[Candidate], *, con
     messages: list[Candidate | Text] = []
     if content:
         messages += preamble
-        messages += [Text(summary)] if facts.number else []
+        messages += [Text(known.cleared_json)] if facts.number else []
         messages += [request] if request else []
         messages += (
             [Text(message.cleared_json) if message.version in run.cleared else message for message in run.messages]

@@ -24,30 +24,41 @@ AS $$
 $$;
 
 -- For each of ids the newest version with a call of that id among the 1,000 up to at_version; null where there is none.
--- The 20 newest first, which is where most calls are; then the rest, once for all ids. VOLATILE, because an append
--- calls it behind the row lock that it has waited for: its own snapshot is from before the wait and may miss the call.
+-- A few are looked for among the 20 newest, where most calls are, and what is left in the rest, once for all ids.
+-- VOLATILE, because an append calls it behind the row lock that it has waited for: its own snapshot is from before the
+-- wait and may miss the call.
 CREATE FUNCTION calls_before(of_context uuid, at_version bigint, ids text[]) RETURNS bigint[]
 LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
     calls bigint[];
     newest bigint := at_version;
-    oldest bigint := at_version - 19;
 BEGIN
-    LOOP
-        SELECT array_agg(coalesce(calls[number], found.version) ORDER BY number) INTO calls
+    IF cardinality(ids) <= 10 THEN
+        FOR place IN 1 .. cardinality(ids) LOOP
+            calls[place] := (
+                SELECT version FROM messages
+                WHERE context_id = of_context AND version BETWEEN at_version - 19 AND at_version
+                    AND ids[place] = ANY (call_ids)
+                ORDER BY version DESC
+                LIMIT 1
+            );
+        END LOOP;
+        newest := at_version - 20;
+        IF newest <= 0 OR array_position(calls, NULL) IS NULL THEN
+            RETURN calls;
+        END IF;
+    END IF;
+    RETURN (
+        SELECT array_agg(coalesce(calls[number], found.version) ORDER BY number)
         FROM unnest(ids) WITH ORDINALITY AS wanted (id, number)
         LEFT JOIN (
             SELECT call_id, max(version) AS version
             FROM messages, unnest(call_ids) AS call_id
-            WHERE context_id = of_context AND version BETWEEN oldest AND newest
+            WHERE context_id = of_context AND version BETWEEN at_version - 999 AND newest
             GROUP BY call_id
-        ) AS found ON found.call_id = wanted.id;
-        EXIT WHEN oldest <= 1 OR oldest = at_version - 999 OR array_position(calls, NULL) IS NULL;
-        newest := oldest - 1;
-        oldest := at_version - 999;
-    END LOOP;
-    RETURN calls;
+        ) AS found ON found.call_id = wanted.id
+    );
 END
 $$;
 
