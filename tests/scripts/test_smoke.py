@@ -118,7 +118,8 @@ class TestADeploymentThatWorks:
 
         assert (process.returncode, err) == (0, "")
         assert [line.split()[:2] for line in out.splitlines()[:-1]] == [
-            [step, status] for step, status in zip(STEPS, ["200", "201", "201", "200", "201", "200", "200", "404"], strict=True)
+            [step, status]
+            for step, status in zip(STEPS, ["200", "201", "201", "200", "201", "200", "200", "404"], strict=True)
         ]
         assert out.endswith(f"\n{url} works\n")
         assert left() == []
