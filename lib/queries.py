@@ -4,7 +4,7 @@ import re
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, JsonValue
 from pydantic_core import PydanticCustomError
 
 from lib import errors, jsontext
@@ -98,6 +98,23 @@ _AT = (
 )
 
 
+# What these two are as text, for the OpenAPI document. Of thresholds the pattern leaves out those with zeros before, or
+# more than 8 behind.
+_CLEAR: dict[str, JsonValue] = {
+    "anyOf": [{"type": "integer", "minimum": 0, "maximum": MAX_INTEGER}, {"type": "string", "const": "off"}]
+}
+_COMPACTION_DUE: dict[str, JsonValue] = {
+    "anyOf": [
+        {
+            "type": "string",
+            "pattern": r"^(1(\.0{1,8})?|0\.([0-9]{0,16}[1-9]|[0-9]{0,8}[1-9]0{1,8})),1?[0-9]{1,9}$",
+            "examples": ["0.8,4000"],
+        },
+        {"type": "string", "const": "off"},
+    ]
+}
+
+
 class ContextsQuery(Model):
     """The parameters of a list of contexts."""
 
@@ -141,28 +158,45 @@ class WindowQuery(Model):
 
     budget: Annotated[int, Field(ge=1, le=MAX_INTEGER), BeforeValidator(_whole)] | None = Field(
         None,
-        description="Tokens that the window's messages may have together; required where the policy has none.",
+        description="Tokens that the window's messages may have together, the head included; required where the policy "
+        "has none.",
     )
     keep_preamble: Annotated[bool, BeforeValidator(_flag)] | None = Field(
-        None, description="Whether the system messages that the history begins with are in the window."
+        None,
+        description="Whether the preamble is in the window: the system messages that the history begins with, 16 at "
+        "most.",
     )
     keep_request: Annotated[bool, BeforeValidator(_flag)] | None = Field(
-        None, description="Whether the newest user message is in the window."
+        None,
+        description="Whether the request, the newest user message, is in the window, unless the newest unit would then "
+        "not fit.",
     )
     start_on: Literal["any", "user"] | None = Field(
-        None, description="`user`: the run moves on to its first user message, if that is near."
+        None,
+        description="`user`: the run moves on to its first user message if that skips at most a quarter of what the "
+        "head leaves of the budget.",
     )
     step: Annotated[int, Field(ge=0, le=MAX_INTEGER), BeforeValidator(_whole)] | None = Field(
-        None, description="Tokens by which a full window moves on at once."
+        None,
+        description="Tokens by which a full window moves on at once; at most half of what the head leaves of the "
+        "budget counts.",
     )
     clear_tool_results: Annotated[ClearToolResults | None, BeforeValidator(_keep_tokens)] = Field(
-        None, description="Tokens beyond which results of tools are cleared, such as 4000; or off."
+        None,
+        description="Tool messages that lie more than about so many tokens back stay, and their content is "
+        "`[cleared]`; `off` clears none.",
+        json_schema_extra=_CLEAR,
     )
     compaction_due: Annotated[CompactionDue | None, BeforeValidator(_due)] = Field(
-        None, description="The part of the budget and the tokens to keep, such as 0.8,4000; or off."
+        None,
+        description="When the window says that a compaction is due: the part of the budget beyond which one is, above "
+        "0 and at most 1, and the tokens to leave behind it at most, such as `0.8,4000`; `off` for never.",
+        json_schema_extra=_COMPACTION_DUE,
     )
     policy: Literal["none"] | None = Field(
-        None, description="`none` sets the context's own policy aside, its budget too; not its compactions."
+        None,
+        description="`none` sets the context's own policy aside, its budget too; not its compactions, nor other "
+        "parameters.",
     )
     at: Annotated[At, BeforeValidator(_at)] | None = Field(None, description=_AT)
     include: Literal["figures"] | None = Field(

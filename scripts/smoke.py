@@ -1,8 +1,8 @@
 """Proves that a deployment works: `python -m scripts.smoke URL [--key KEY]`, in seconds.
 
-Health; then, on a context of its own: create, append, window, delete. Needs nothing but Python. Tries nothing twice,
-follows no redirect, which would take the key elsewhere, and never prints the key. The context is deleted whatever fails
-in between; only a creation whose answer is lost may leave an empty one.
+Health; then, on a context of its own: create, append, window, compact, undo, delete. Needs nothing but Python. Tries
+nothing twice, follows no redirect, which would take the key elsewhere, and never prints the key. The context is deleted
+whatever fails in between; only a creation whose answer is lost may leave an empty one.
 """
 
 import argparse
@@ -27,6 +27,7 @@ MAX_SHOWN = 400
 CONTEXTS = "/api/v1/contexts"
 MESSAGES = [{"role": "user", "content": "Are you there? 👋"}, {"role": "assistant", "content": "I am."}]
 BUDGET = 1000
+COMPACTION = {"throughVersion": 1, "summary": "Somebody asked. 👋", "expectedNumber": 0}
 
 
 class SmokeError(Exception):
@@ -147,10 +148,14 @@ def _create(deployment: Target) -> UUID:
 def _use(deployment: Target, path: str) -> None:
     deployment.call("append", 201, "POST", f"{path}/messages", {"messages": MESSAGES})
     match deployment.call("window", 200, "GET", f"{path}/window?budget={BUDGET}"):
-        case {"data": [{"version": 1, **first}, {"version": 2, **second}], "usedTokens": int(used)} if used > 0:
-            if [{name: message.get(name) for name in ("role", "content")} for message in (first, second)] == MESSAGES:
-                return
-    raise deployment.failure("window", "expected the two messages that were appended, got something else")
+        case {"data": [{"version": 1, **first}, {"version": 2, **second}], "usedTokens": int(used)} if (
+            used > 0 and [{name: message.get(name) for name in MESSAGES[0]} for message in (first, second)] == MESSAGES
+        ):
+            pass
+        case _:
+            raise deployment.failure("window", "expected the two messages that were appended, got something else")
+    deployment.call("compact", 201, "POST", f"{path}/compactions", COMPACTION)
+    deployment.call("undo", 200, "DELETE", f"{path}/compactions/1")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -45,7 +45,8 @@ def resolved(value: dict[str, Any]) -> dict[str, Any]:
 class TestOperations:
     def test_of_every_path_are_the_methods_that_its_endpoint_allows(self, api: httpx.Client, context_id: str) -> None:
         for path, operations in DOCUMENT["paths"].items():
-            allowed = set(api.options(path.replace("{contextId}", context_id)).headers["allow"].lower().split(", "))
+            url = path.replace("{contextId}", context_id).replace("{number}", "1")
+            allowed = set(api.options(url).headers["allow"].lower().split(", "))
             assert set(operations) - {"parameters"} == allowed - {"head", "options"}, path
 
     def test_have_the_names_that_clients_are_generated_with(self) -> None:
@@ -58,9 +59,13 @@ class TestOperations:
             "listMessages",
             "appendMessages",
             "getWindow",
+            "listCompactions",
+            "makeCompaction",
+            "getCompaction",
+            "undoCompaction",
             "getHealth",
         ]
-        assert sum(len(operations.keys() - {"parameters"}) for operations in DOCUMENT["paths"].values()) == 9
+        assert sum(len(operations.keys() - {"parameters"}) for operations in DOCUMENT["paths"].values()) == 13
 
     def test_have_one_tag_each_which_is_described(self) -> None:
         tags = {tag["name"]: tag["description"] for tag in DOCUMENT["tags"]}
@@ -165,35 +170,41 @@ class TestExamples:
         for context in api.get("/api/v1/contexts", params={"externalId": external_id}).json()["data"]:
             api.delete(f"/api/v1/contexts/{context['id']}")
         context_id = ""
+        answers: list[Any] = []
+        shown: list[Any] = []
 
-        def answer(name: str, status: int, sent: str | None = None, **params: Any) -> Any:
+        def step(name: str, status: int, example: str, sent: str | None = None, **params: Any) -> Any:
             operation = OPERATIONS[name]
-            path = operation["path"].replace("{contextId}", context_id)
+            path = operation["path"].replace("{contextId}", context_id).replace("{number}", "1")
             content = operation["requestBody"]["content"]["application/json"] if sent else {}
             body = content["examples"][sent]["value"] if sent else None
             answer = api.request(operation["method"], path, json=body, params=params)
             assert answer.status_code == status, answer.text
-            return answer.json()
+            answers.append(answer.json())
+            shown.append(examples.ANSWERS[name, status][example][1])
+            return answers[-1]
 
-        # The answers of examples.ANSWERS, in their order.
-        answers = [answer("createContext", 201, "new")]
-        context_id = answers[0]["data"]["id"]
-        answers += [
-            answer("createContext", 200, "new"),
-            answer("listContexts", 200, externalId=external_id),
-            answer("appendMessages", 201, "import"),
-            answer("appendMessages", 201, "turn"),
-            answer("getContext", 200),
-            answer("listMessages", 200, limit=2),
-            answer("getWindow", 200, budget=20),
-            answer("updateContext", 200, "change"),
-            answer("deleteContext", 200),
-        ]
+        context_id = step("createContext", 201, "new", "new")["data"]["id"]
+        step("createContext", 200, "found", "new")
+        step("listContexts", 200, "found", externalId=external_id)
+        step("appendMessages", 201, "import", "import")
+        step("appendMessages", 201, "turn", "turn")
+        step("getContext", 200, "appended")
+        step("listMessages", 200, "page", limit=2)
+        step("getWindow", 200, "plain", policy="none", budget=20)
+        step("getWindow", 200, "policy")
+        step("makeCompaction", 201, "made", "summary")
+        step("getWindow", 200, "compacted")
+        step("getWindow", 200, "figures", include="figures")
+        step("listCompactions", 200, "page")
+        step("getCompaction", 200, "read")
+        step("undoCompaction", 200, "undone")
+        step("updateContext", 200, "change", "change")
+        step("getWindow", 200, "cleared")
+        step("deleteContext", 200, "deleted")
 
-        shown = [
-            value for (name, _), named in examples.ANSWERS.items() if name != "getHealth" for _, value in named.values()
-        ]
         assert stable(answers) == stable(shown)
+        assert len(shown) == sum(len(named) for (name, _), named in examples.ANSWERS.items() if name != "getHealth")
 
     def test_of_health_have_what_the_server_answers_with(self, api: httpx.Client) -> None:
         [(_, shown)] = examples.ANSWERS["getHealth", 200].values()

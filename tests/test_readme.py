@@ -259,7 +259,8 @@ class TestTables:
 
         served = {}
         for file in (ROOT / "api").rglob("*.py"):
-            path = "/" + str(file.relative_to(ROOT).with_suffix("")).removesuffix("/index").replace("[id]", "{id}")
+            path = "/" + str(file.relative_to(ROOT).with_suffix("")).removesuffix("/index")
+            path = path.replace("[", "{").replace("]", "}")
             allow = api.options(path.replace("{id}", "00000000-0000-4000-8000-000000000000")).headers.get("allow")
             if path != "/api/not_found":
                 served[path] = set((allow or "").split(", "))

@@ -4,6 +4,7 @@ import re
 
 from lib import __version__, models, queries
 from lib.errors import (
+    CompactionConflict,
     ExternalIdTaken,
     IdempotencyKeyReused,
     InvalidHeader,
@@ -19,6 +20,8 @@ from scripts.openapi.parts import (
     IDEMPOTENCY_KEY,
     IF_MATCH,
     IF_NONE_MATCH,
+    NUMBER,
+    ON_A_COMPACTION,
     ON_A_CONTEXT,
     WITH_A_BODY,
     meaning,
@@ -32,8 +35,11 @@ ABOUT = """\
 Stores what AI agents say and do, and answers which messages to send to a model next.
 
 A **context** is one conversation, a container of messages. A **message** is one entry in it and never changes. A \
-**version** is a message's number in its context: 1, 2, 3 … without gaps. A **window** is the messages chosen for a \
-budget of tokens.
+**version** is a message's number in its context: 1, 2, 3 … without gaps. A **window** is what to send to a model \
+next, within a budget of tokens: a **head**, which always goes first, and the **run**, the newest messages. A **unit** \
+is a message that is no tool message and the tool messages directly behind it; a run holds whole units. A **policy** \
+is how a context's windows are chosen unless a request says otherwise. A **compaction** is a summary that stands in \
+for all messages up to a version in windows, and deletes nothing.
 
 Bodies and answers are JSON in UTF-8, times are RFC 3339 in UTC. Members and parameters that are unknown or given more \
 than once are refused. HEAD works where GET does, and OPTIONS everywhere. Every error is a problem document \
@@ -46,7 +52,8 @@ Send a write again with the same Idempotency-Key when the connection broke or th
 TAGS = {
     "Contexts": "Conversations: create one or find it by an id of your own, list, read, change and delete.",
     "Messages": "What was said in a context: append it in batches, page through it, also as it was in the past.",
-    "Windows": "The newest messages that fit a budget of tokens, without parting a tool call from its result.",
+    "Windows": "What to send to a model next within a budget of tokens, without an answer whose call is missing.",
+    "Compactions": "Summaries that stand in for messages in windows: make one, list, read and undo them.",
     "Health": "Whether the service can serve.",
 }
 
@@ -69,6 +76,16 @@ def document() -> Schema:
             "post": APPEND_MESSAGES,
         },
         "/api/v1/contexts/{contextId}/window": {"parameters": [CONTEXT_ID], "get": GET_WINDOW},
+        "/api/v1/contexts/{contextId}/compactions": {
+            "parameters": [CONTEXT_ID],
+            "get": LIST_COMPACTIONS,
+            "post": MAKE_COMPACTION,
+        },
+        "/api/v1/contexts/{contextId}/compactions/{number}": {
+            "parameters": [CONTEXT_ID, NUMBER],
+            "get": GET_COMPACTION,
+            "delete": UNDO_COMPACTION,
+        },
         "/api/health": {"get": GET_HEALTH},
     }
     responses = shared_answers()
@@ -147,8 +164,9 @@ GET_CONTEXT = operation(
 UPDATE_CONTEXT = operation(
     "updateContext",
     "Contexts",
-    "Change a context's name, externalId or metadata",
-    "Absent members stay as they are. metadata is a merge patch (RFC 7396). If-Match takes the context's own ETag: "
+    "Change a context's name, externalId, metadata or policy",
+    "Absent members stay as they are. metadata and policy are merge patches (RFC 7396). A policy counts for windows of "
+    "the past as well. If-Match takes the context's own ETag: "
     "nothing has been appended or changed since then.",
     answers={200: ("The changed context.", "ContextAnswer", ["ContextETag"])},
     problems={
@@ -205,18 +223,70 @@ APPEND_MESSAGES = operation(
 GET_WINDOW = operation(
     "getWindow",
     "Windows",
-    "Get the newest messages that fit a token budget",
-    "The longest run of messages up to the newest whose tokens are within the budget, and whose JSON is within "
-    "4,400,000 bytes. A message with tool calls and those that answer it are one unit, which is never split: where "
-    "no unit fits, the newest one is the window, and overBudget is true.",
-    answers={200: ("The window.", "WindowAnswer", ["VersionETag"])},
+    "Get what to send to a model next, within a token budget",
+    "The head, as the context's policy has it: the preamble, the summary of the compaction in force, and the request "
+    "where the run has left it behind. Then the run: as many of the newest units as the rest of the budget takes, and "
+    "whose JSON is within 4,400,000 bytes. Where no unit fits, the newest one is the run, and overBudget is true. An "
+    "answer whose call lies before the run is left out. Parameters count instead of the policy's members; together "
+    "they are brought within limits and never refused, and policy in the answer shows what was in effect.",
+    answers={200: ("The window.", "WindowAnswer", ["WindowETag"])},
     problems={
         **ON_A_CONTEXT,
-        **meaning(InvalidParameter),
-        PayloadTooLarge: "the newest unit alone would make an answer of more than 4,500,000 bytes; pages have it",
+        InvalidParameter: f"{InvalidParameter.__doc__}; also where neither budget is given nor the policy has one",
+        PayloadTooLarge: "head and newest unit alone would make an answer of more than 4,500,000 bytes; pages have "
+        "these messages, and include=figures the figures",
     },
     query=queries.WindowQuery,
     parameters=[IF_NONE_MATCH],
+)
+
+MAKE_COMPACTION = operation(
+    "makeCompaction",
+    "Compactions",
+    "Let a summary stand in for all messages up to a version",
+    "Windows then begin with the summary, behind the preamble. Nothing is deleted: pages show all messages, and "
+    "windows of the past are as they were. In force is the compaction that reaches furthest, of these the newest. The "
+    "summary is the client's: this service calls no model. With expectedNumber, one of any number of clients at once "
+    "wins. An Idempotency-Key belongs to its context, stands for the whole body, and is looked at before "
+    "expectedNumber.",
+    answers={201: ("The new compaction.", "CompactionAnswer", ["CompactionLocation", "Idempotent-Replayed"])},
+    problems={
+        **ON_A_CONTEXT,
+        **meaning(InvalidParameter, InvalidHeader, CompactionConflict, IdempotencyKeyReused),
+        PayloadTooLarge: "the body is larger than 4,500,000 bytes: nothing was stored",
+    },
+    body=models.NewCompaction,
+    parameters=[IDEMPOTENCY_KEY],
+)
+
+LIST_COMPACTIONS = operation(
+    "listCompactions",
+    "Compactions",
+    "List a context's compactions",
+    "Newest first, those that are undone too. A page ends at limit or before 4,400,000 bytes, so go on while hasMore "
+    "is true.",
+    answers={200: ("A page of compactions.", "CompactionPage", [])},
+    problems={**ON_A_CONTEXT, **meaning(InvalidParameter)},
+    query=queries.CompactionsQuery,
+)
+
+GET_COMPACTION = operation(
+    "getCompaction",
+    "Compactions",
+    "Read a compaction",
+    "The compaction, undone or not.",
+    answers={200: ("The compaction.", "CompactionAnswer", [])},
+    problems={**ON_A_COMPACTION, **meaning(InvalidParameter)},
+)
+
+UNDO_COMPACTION = operation(
+    "undoCompaction",
+    "Compactions",
+    "Undo a compaction",
+    "Windows are at once as if it had never been, those of the past too. It stays in the list, with undoneAt; to undo "
+    "it again changes nothing.",
+    answers={200: ("The compaction, with undoneAt.", "CompactionAnswer", [])},
+    problems={**ON_A_COMPACTION, **meaning(InvalidParameter)},
 )
 
 

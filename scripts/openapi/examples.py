@@ -1,7 +1,7 @@
 """A conversation as requests and answers, from the creation of its context to its deletion.
 
-The answers are what the server gives to the requests, one after the other; a test has that conversation with it, and
-compares all but ids and times. They go into databases: fuzzing starts from them, so the documents' examples are others.
+The answers are what the server gives to the requests; a test has that conversation with it, step by step, and compares
+all but ids and times. They go into databases: fuzzing starts from them, so the documents' examples are others.
 """
 
 from typing import Any
@@ -9,6 +9,7 @@ from uuid import UUID
 
 from lib import __version__
 from lib.errors import (
+    CompactionConflict,
     DatabaseUnavailable,
     InvalidBody,
     InvalidHeader,
@@ -25,8 +26,18 @@ type Example = dict[str, Any]
 CONTEXT_ID = "b8fcdcfb-5026-421d-af59-e8bf6d17af31"
 CREATED_AT = "2026-11-21T09:03:32.966772Z"
 APPENDED_AT = "2026-11-21T09:03:33.060175Z"
+COMPACTED_AT = "2026-11-21T09:03:33.090184Z"
+UNDONE_AT = "2026-11-21T09:03:33.101562Z"
 CHANGED_AT = "2026-11-21T09:03:33.120394Z"
 DELETED_AT = "2026-11-21T09:03:33.223748Z"
+
+
+POLICY: Example = {
+    "budget": 40,
+    "keepRequest": True,
+    "step": 10,
+    "compactionDue": {"threshold": 0.8, "keepTokens": 30},
+}
 
 
 def _context(**members: Any) -> Example:
@@ -35,6 +46,7 @@ def _context(**members: Any) -> Example:
         "name": "Order 1042",
         "externalId": "ticket-1042",
         "metadata": {"channel": "mail", "customer": "customer-7"},
+        "policy": POLICY,
         "messageCount": 0,
         "totalTokens": 0,
         "latestVersion": 0,
@@ -71,6 +83,7 @@ NEW: Example = {
     "name": "Order 1042",
     "externalId": "ticket-1042",
     "metadata": {"customer": "customer-7", "channel": "mail"},
+    "policy": POLICY,
 }
 IMPORT: Example = {
     "messages": [
@@ -98,7 +111,12 @@ TURN: Example = {
     "expectedVersion": 2,
     "contextMetadata": {"state": "shipped"},
 }
-CHANGE: Example = {"name": "Order 1042, shipped", "metadata": {"channel": None}}
+COMPACTION: Example = {"throughVersion": 2, "summary": "A lamp was ordered: order 1042.", "expectedNumber": 0}
+CHANGE: Example = {
+    "name": "Order 1042, shipped",
+    "metadata": {"channel": None},
+    "policy": {"step": None, "clearToolResults": {"keepTokens": 4}},
+}
 
 IMPORTED = [
     _message(1, "user", "I would like to order a lamp.", 8, createdAt="2024-05-02T08:15:00.000000Z"),
@@ -121,20 +139,101 @@ CHANGED: Example = {
     **APPENDED,
     "name": "Order 1042, shipped",
     "metadata": {"state": "shipped", "customer": "customer-7"},
+    "policy": {name: value for name, value in POLICY.items() if name != "step"}
+    | {"clearToolResults": {"keepTokens": 4}},
     "updatedAt": CHANGED_AT,
 }
+MADE: Example = {
+    "number": 1,
+    "contextId": CONTEXT_ID,
+    "throughVersion": 2,
+    "madeAtVersion": 6,
+    "basedOn": 0,
+    "role": "user",
+    "summary": COMPACTION["summary"],
+    "metadata": {},
+    "tokenCount": 10,
+    "createdAt": COMPACTED_AT,
+    "undoneAt": None,
+}
+SUMMARY: Example = {
+    **_message(0, "user", COMPACTION["summary"], 10, createdAt=COMPACTED_AT),
+    "id": None,
+    "version": None,
+    "compactionNumber": 1,
+}
+CLEARED: Example = {**STORED[2], "content": "[cleared]", "tokenCount": 4, "cleared": True}
+
+
+def _figures(**members: Any) -> Example:
+    """Of a window of the newest messages, in which nothing is special but for members."""
+    return {
+        "budget": 40,
+        "usedTokens": 29,
+        "overBudget": False,
+        "totalTokens": 44,
+        "firstVersion": 3,
+        "lastVersion": 6,
+        "droppedCount": 2,
+        "preambleCount": 0,
+        "requestVersion": None,
+        "compaction": None,
+        "clearedCount": 0,
+        "tokensToEdge": 6,
+        "pendingCalls": [],
+        "compactionDue": None,
+        **members,
+        "policy": {
+            "budget": 40,
+            "keepPreamble": False,
+            "keepRequest": True,
+            "startOn": "any",
+            "step": 10,
+            "clearToolResults": None,
+            "compactionDue": {"threshold": 0.8, "keepTokens": 30},
+            **members.get("policy", {}),
+        },
+    }
+
+
+DUE: Example = {"throughVersion": 2, "messages": 2, "tokens": 15}
+PLAIN = _figures(
+    budget=20,
+    usedTokens=5,
+    firstVersion=6,
+    droppedCount=5,
+    tokensToEdge=0,
+    policy={"budget": 20, "keepRequest": False, "step": 0, "compactionDue": None},
+)
+COMPACTED = _figures(
+    usedTokens=39, droppedCount=0, compaction={"number": 1, "throughVersion": 2}, tokensToEdge=1, compactionDue=None
+)
+WITH_CLEARED = _figures(
+    usedTokens=33,
+    firstVersion=2,
+    droppedCount=1,
+    clearedCount=1,
+    tokensToEdge=0,
+    compactionDue=DUE,
+    policy={"step": 0, "clearToolResults": {"keepTokens": 4}},
+)
 
 # operationId → name → what it shows, and the body.
 REQUESTS: dict[str, dict[str, tuple[str, Example]]] = {
     "createContext": {"new": ("A context with an id of the client's own", NEW)},
-    "updateContext": {"change": ("Another name, and one member of metadata less", CHANGE)},
+    "updateContext": {
+        "change": ("Another name, one member of metadata and of the policy less, and another one of the policy", CHANGE)
+    },
     "appendMessages": {
         "import": ("Two messages of the past, one with a tokenCount of the client's", IMPORT),
         "turn": ("A turn with a tool call, stored if nobody else has appended since version 2", TURN),
     },
+    "makeCompaction": {
+        "summary": ("A summary of the first two messages, kept if no other compaction is in force", COMPACTION)
+    },
 }
 
-# (operationId, status) → name → what it shows, and the body. In the order of the conversation.
+# (operationId, status) → name → what it shows, and the body.
 ANSWERS: dict[tuple[str, int], dict[str, tuple[str, Example]]] = {
     ("createContext", 201): {"new": ("No context had this externalId", {"data": _context()})},
     ("createContext", 200): {"found": ("The same request again: a context has this externalId", {"data": _context()})},
@@ -150,20 +249,25 @@ ANSWERS: dict[tuple[str, int], dict[str, tuple[str, Example]]] = {
         "page": ("?limit=2", {"data": IMPORTED, "nextCursor": 2, "hasMore": True}),
     },
     ("getWindow", 200): {
-        "window": (
-            "?budget=20, which holds the result of the tool call as well, but not the call",
-            {
-                "data": STORED[-1:],
-                "budget": 20,
-                "usedTokens": 5,
-                "overBudget": False,
-                "totalTokens": 44,
-                "firstVersion": 6,
-                "lastVersion": 6,
-                "droppedCount": 5,
-            },
-        )
+        "plain": (
+            "?policy=none&budget=20, which holds the result of the tool call as well, but not the call",
+            {"data": STORED[-1:], **PLAIN},
+        ),
+        "policy": (
+            "By the context's policy, which says that a compaction is due",
+            {"data": STORED, **_figures(compactionDue=DUE)},
+        ),
+        "compacted": ("The same, once there is a compaction", {"data": [SUMMARY, *STORED], **COMPACTED}),
+        "figures": ("?include=figures", COMPACTED),
+        "cleared": (
+            "Once the compaction is undone, and by the changed policy",
+            {"data": [IMPORTED[1], *STORED[:2], CLEARED, STORED[3]], **WITH_CLEARED},
+        ),
     },
+    ("makeCompaction", 201): {"made": ("Number 1, with tokens counted", {"data": MADE})},
+    ("listCompactions", 200): {"page": ("All of them", {"data": [MADE], "nextCursor": None, "hasMore": False})},
+    ("getCompaction", 200): {"read": ("In force", {"data": MADE})},
+    ("undoCompaction", 200): {"undone": ("As it was, and undoneAt", {"data": {**MADE, "undoneAt": UNDONE_AT}})},
     ("updateContext", 200): {"change": ("Changed", {"data": _context(**CHANGED)})},
     ("deleteContext", 200): {
         "deleted": (
@@ -219,6 +323,7 @@ _PROBLEMS: list[Problem] = [
     InvalidHeader("Idempotency-Key must be 1 to 255 visible ASCII characters"),
     VersionConflict(6),
     PreconditionFailed(6),
+    CompactionConflict(1),
 ]
 
 

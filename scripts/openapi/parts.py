@@ -24,6 +24,11 @@ def meaning(*kinds: type[Problem]) -> dict[type[Problem], str]:
 
 ALWAYS = meaning(errors.Unauthorized, *errors.Unavailable.__subclasses__())
 ON_A_CONTEXT = meaning(errors.InvalidId, errors.ContextNotFound)
+ON_A_COMPACTION: dict[type[Problem], str] = {
+    errors.InvalidId: "the id in the path is not a UUID, or the number is none of 1, 2, 3 …",
+    **meaning(errors.ContextNotFound),
+    errors.CompactionNotFound: "the context has no compaction of this number",
+}
 WITH_A_BODY = {
     **meaning(errors.MalformedJson, errors.InvalidBody),
     errors.InvalidRequest: "the database cannot take a value that every check before it had let through",
@@ -44,6 +49,11 @@ HEADERS: dict[str, Schema] = {
         "required": True,
         "schema": {"type": "string", "pattern": "^/api/v1/contexts/[0-9a-f-]{36}$"},
     },
+    "CompactionLocation": {
+        "description": "The path of the compaction.",
+        "required": True,
+        "schema": {"type": "string", "pattern": "^/api/v1/contexts/[0-9a-f-]{36}/compactions/[1-9][0-9]*$"},
+    },
     "ContextETag": {
         "description": "The context's own ETag: its latest version, and the microsecond of its last change.",
         "required": True,
@@ -53,6 +63,12 @@ HEADERS: dict[str, Schema] = {
         "description": "The version that the answer shows.",
         "required": True,
         "schema": {"type": "string", "pattern": '^"[0-9]+"$'},
+    },
+    "WindowETag": {
+        "description": "The version that the answer shows; behind a dot, once policies or compactions of the context "
+        "have changed, a number that moves with them.",
+        "required": True,
+        "schema": {"type": "string", "pattern": r'^"[0-9]+(\.[0-9]+)?"$'},
     },
     "Idempotent-Replayed": {
         "description": "Present where an earlier request with the same Idempotency-Key got this answer first.",
@@ -95,6 +111,13 @@ CONTEXT_ID: Schema = {
     "description": "The context's id.",
     "schema": {"type": "string", "format": "uuid"},
 }
+NUMBER: Schema = {
+    "name": "number",
+    "in": "path",
+    "required": True,
+    "description": "The compaction's number.",
+    "schema": {"type": "integer", "minimum": 1, "maximum": 10**18 - 1},
+}
 
 
 def operation(
@@ -136,7 +159,9 @@ def _answer(description: str, content: Schema | None, headers: Sequence[str] = (
     answer: Schema = {
         "description": description,
         "headers": {
-            "ETag" if name.endswith("ETag") else name: {"$ref": f"#/components/headers/{name}"}
+            next((real for real in ("ETag", "Location") if name.endswith(real)), name): {
+                "$ref": f"#/components/headers/{name}"
+            }
             for name in ("X-Request-Id", *headers)
         },
     }
@@ -212,9 +237,8 @@ def query_parameters(model: type[BaseModel]) -> list[Schema]:
 
 def _parameter_schema(member: Schema, definitions: Schema) -> Schema:
     """A member's schema without what a query cannot say: null, and so an absent value."""
-    [option, *_] = member.get("anyOf", [member])
-    if "$ref" in option:
-        option = definitions[option["$ref"].rpartition("/")[2]]
-    given: dict[str, Any] = {**member, **option}
-    hidden = {"anyOf", "$ref", "description"} | ({"default"} if given.get("default", ...) is None else set())
-    return {name: value for name, value in given.items() if name not in hidden}
+    options = [option for option in member.get("anyOf", [member]) if option.get("type") != "null"]
+    options = [definitions[option["$ref"].rpartition("/")[2]] if "$ref" in option else option for option in options]
+    kept = {name: value for name, value in member.items() if name not in {"anyOf", "$ref", "description"}}
+    schema: dict[str, Any] = {**kept, **(options[0] if len(options) == 1 else {"anyOf": options})}
+    return {name: value for name, value in schema.items() if (name, value) != ("default", None)}

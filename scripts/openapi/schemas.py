@@ -1,20 +1,27 @@
 """The schemas of what the API takes and answers: the models', and of the envelopes and problems around them."""
 
-from collections.abc import Mapping
+from collections.abc import Collection
 from typing import Any, override
 
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from lib import models, shapes
-from lib.windows import Window
 
 type Schema = dict[str, Any]
 
 REF = "#/components/schemas/{model}"
 
-TAKEN = (models.NewContext, models.ContextPatch, models.Append)
-ANSWERED = (shapes.Context, shapes.Message, shapes.Health)
+TAKEN = (models.NewContext, models.ContextPatch, models.Append, models.NewCompaction)
+ANSWERED = (
+    shapes.Context,
+    shapes.Message,
+    shapes.ClearedMessage,
+    shapes.Summary,
+    shapes.WindowFigures,
+    shapes.Compaction,
+    shapes.Health,
+)
 
 
 class Untitled(GenerateJsonSchema):
@@ -43,70 +50,84 @@ def components() -> dict[str, Schema]:
     _, answered = models_json_schema(
         [(model, "serialization") for model in ANSWERED], ref_template=REF, schema_generator=Untitled
     )
-    return {**answered["$defs"], **taken["$defs"], **_envelopes(), "Problem": PROBLEM}
+    schemas = {**answered["$defs"], **taken["$defs"]}
+    figures = schemas.pop("WindowFigures")["properties"]
+    return {**schemas, **_envelopes(figures), "Problem": PROBLEM}
 
 
-def _envelopes() -> dict[str, Schema]:
-    context, message = ref("Context"), {"type": "array", "items": ref("Message")}
+def _envelopes(figures: Schema) -> dict[str, Schema]:
+    context, compaction = ref("Context"), ref("Compaction")
+    message = {"type": "array", "items": ref("Message")}
+    kinds = [ref("Message"), ref("ClearedMessage"), ref("Summary")]
     more = {
         "type": "boolean",
         "description": "Whether there are more. Go on while it is true: a page may be shorter than limit.",
     }
     end = "where the next page starts, to be sent as cursor; null where there is none."
     return {
-        "ContextAnswer": _envelope("A context.", {**context, "description": "The context."}),
+        "ContextAnswer": _envelope("A context.", {"data": {**context, "description": "The context."}}),
         "ContextPage": _envelope(
             "A page of a list of contexts.",
-            {"type": "array", "items": context, "description": "The contexts, in the order that was asked for."},
-            {"nextCursor": {"type": ["string", "null"], "description": f"Opaque: {end}"}, "hasMore": more},
+            {
+                "data": {
+                    "type": "array",
+                    "items": context,
+                    "description": "The contexts, in the order that was asked for.",
+                },
+                "nextCursor": {"type": ["string", "null"], "description": f"Opaque: {end}"},
+                "hasMore": more,
+            },
         ),
         "AppendAnswer": _envelope(
-            "What an append has stored.", {**message, "description": "The stored messages, in the order of the batch."}
+            "What an append has stored.",
+            {"data": {**message, "description": "The stored messages, in the order of the batch."}},
         ),
         "MessagePage": _envelope(
             "A page of a context's messages.",
-            {**message, "description": "The messages, in the order that was asked for."},
-            {"nextCursor": {"type": ["integer", "null"], "description": f"A version: {end}"}, "hasMore": more},
+            {
+                "data": {**message, "description": "The messages, in the order that was asked for."},
+                "nextCursor": {"type": ["integer", "null"], "description": f"A version: {end}"},
+                "hasMore": more,
+            },
         ),
         "WindowAnswer": _envelope(
-            "A window of a context's messages.",
-            {**message, "description": "The messages, oldest first; their versions are consecutive."},
+            "A window of a context's messages, and figures of it.",
             {
-                name: {**_figure(value), "description": FIGURES[name]}
-                for name, value in Window([], 0, 0).figures(1).items()
+                "data": {
+                    "type": "array",
+                    "items": {"oneOf": kinds},
+                    "description": "What to send to the model, in order: the head, then the run. Absent with "
+                    "include=figures.",
+                },
+                **figures,
+            },
+            optional={"data"},
+        ),
+        "CompactionAnswer": _envelope("A compaction.", {"data": {**compaction, "description": "The compaction."}}),
+        "CompactionPage": _envelope(
+            "A page of a context's compactions.",
+            {
+                "data": {
+                    "type": "array",
+                    "items": compaction,
+                    "description": "The compactions, newest first, those that are undone too.",
+                },
+                "nextCursor": {"type": ["integer", "null"], "description": f"A number: {end}"},
+                "hasMore": more,
             },
         ),
     }
 
 
-FIGURES = {
-    "budget": "The budget as it was sent, in tokens.",
-    "usedTokens": "The tokens of the window's messages together.",
-    "overBudget": "Whether the newest unit alone is larger than the budget; it is the window then.",
-    "totalTokens": "The tokens of all of the context's messages together, up to the version that was asked for.",
-    "firstVersion": "The version of the window's oldest message; null where the context is empty.",
-    "lastVersion": "The version of the window's newest message; null where the context is empty.",
-    "droppedCount": "The number of older messages, which are not in the window.",
-}
-
-
-def _envelope(description: str, data: Schema, members: Mapping[str, Schema] | None = None) -> Schema:
-    """`{"data": …, …members}`."""
-    properties = {"data": data, **(members or {})}
+def _envelope(description: str, members: Schema, *, optional: Collection[str] = ()) -> Schema:
+    """An object of these members, all of which are there but the optional ones."""
     return {
         "type": "object",
         "description": description,
-        "required": [*properties],
-        "properties": properties,
+        "required": [name for name in members if name not in optional],
+        "properties": members,
         "additionalProperties": False,
     }
-
-
-def _figure(value: float | None) -> Schema:
-    """The schema of a figure beside a window, by its value in an empty one."""
-    if value is None:
-        return {"type": ["integer", "null"]}
-    return {"type": "boolean" if isinstance(value, bool) else "integer"}
 
 
 PROBLEM: Schema = {
@@ -123,6 +144,10 @@ PROBLEM: Schema = {
         "currentVersion": {
             "type": "integer",
             "description": "The context's latest version; with version_conflict and precondition_failed.",
+        },
+        "currentNumber": {
+            "type": "integer",
+            "description": "The number of the compaction in force, 0 for none; with compaction_conflict.",
         },
         "errors": {
             "type": "array",

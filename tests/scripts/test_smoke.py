@@ -20,7 +20,7 @@ from scripts import smoke
 
 ROOT = Path(__file__).parent.parent.parent
 KEY = 's3cret"key'
-STEPS = ["health", "create", "append", "window", "delete", "gone"]
+STEPS = ["health", "create", "append", "window", "compact", "undo", "delete", "gone"]
 
 type Answer = Callable[[bytes], bytes]
 type Database = psycopg.Connection[Any]
@@ -118,7 +118,8 @@ class TestADeploymentThatWorks:
 
         assert (process.returncode, err) == (0, "")
         assert [line.split()[:2] for line in out.splitlines()[:-1]] == [
-            [step, status] for step, status in zip(STEPS, ["200", "201", "201", "200", "200", "404"], strict=True)
+            [step, status]
+            for step, status in zip(STEPS, ["200", "201", "201", "200", "201", "200", "200", "404"], strict=True)
         ]
         assert out.endswith(f"\n{url} works\n")
         assert left() == []
