@@ -549,7 +549,7 @@ class TestTheSearchForACall:
             "calls_before(%s, 60000, (SELECT array_agg(n::text) FROM generate_series(1, 1000) AS n))": 60,
         }
 
-        touched = {}
+        touched: dict[tuple[str, str, str], int] = {}
         for known in ("nothing", "statistics"):
             if known == "statistics":
                 searched.run("VACUUM (ANALYZE)")
