@@ -2,8 +2,12 @@
 -- Settles the calls of the tool messages that are there, and validates the check of the file before.
 --
 -- By primary key, 10,000 messages at a time, each a transaction of its own, while reads and writes go on; it updates
--- tool messages alone. Run again, it reads all messages once more and updates what is not settled yet. Takes about
--- 2 minutes for 5 million messages of which a quarter are tool messages.
+-- tool messages alone. Run again, it reads all messages once more and updates what is not settled yet.
+--
+-- Measured on 2 million messages of which a quarter are tool messages: 10 s a million, and 0.3 ms more for each that
+-- has no call in a long history; 1 to 2 GB of WAL a million. The table grows by what the tool messages take, as each is
+-- written anew: by 10 % where the contexts lie mixed and by 40 % where one lies behind the other, its indexes by 8 %
+-- at most. Autovacuum makes that room free for messages to come.
 
 DO $$
 DECLARE
