@@ -12,17 +12,6 @@ from lib import errors
 from lib.errors import Place
 from lib.models import MAX_BODY_BYTES, Idempotency
 
-# The summary as a message of a window. shapes.Summary says the same in Python; a test holds the two together.
-SUMMARY_JSON = """(
-    SELECT row_to_json(shape)::text FROM (
-        SELECT NULL::uuid AS id, compaction.context_id AS "contextId", NULL::bigint AS version, compaction.role,
-            compaction.summary AS content, NULL::json AS "toolCalls", NULL AS "toolCallId", NULL AS "toolName",
-            NULL AS model, compaction.metadata, compaction.token_count AS "tokenCount", false AS "hasEmbedding",
-            to_char(compaction.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS "createdAt",
-            compaction.number AS "compactionNumber"
-    ) AS shape
-)"""
-
 
 def _compaction_json(undone_at: str) -> str:
     return f"""(

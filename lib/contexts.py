@@ -85,14 +85,13 @@ WITH body AS MATERIALIZED (
     ON CONFLICT (external_id) WHERE deleted_at IS NULL AND external_id IS NOT NULL DO NOTHING
     RETURNING *
 ), answered AS MATERIALIZED (
-    SELECT {COLUMNS} FROM new AS context
+    SELECT {COLUMNS}, origin
+    FROM (SELECT *, 'new' AS origin FROM new UNION ALL SELECT *, 'found' FROM found) AS context
 ), claim AS (
     INSERT INTO context_keys (key, fingerprint, context_id, answer)
-    SELECT %(key)s, %(fingerprint)s, id, json::json FROM answered WHERE %(key)s::text IS NOT NULL
+    SELECT %(key)s, %(fingerprint)s, id, json::json FROM answered WHERE origin = 'new' AND %(key)s::text IS NOT NULL
 )
-SELECT *, 'new' AS origin, NULL::bytea AS fingerprint FROM answered
-UNION ALL
-SELECT {COLUMNS}, 'found', NULL FROM found AS context
+SELECT *, NULL::bytea AS fingerprint FROM answered
 UNION ALL
 SELECT context.id, 0, context.created_at, {ETAG}, coalesce(context.answer::text, {CONTEXT_JSON}),
     'replayed', context.fingerprint

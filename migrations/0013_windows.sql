@@ -52,14 +52,16 @@ $$;
 -- where that lies before the newest unit, and of versions first_version to version what the rule chooses.
 -- Of what the rule may clear, what cumulative_tokens puts at cleared_at_least or before is cleared for certain, and
 -- nothing behind cleared_at_most is.
+-- The summary comes with content alone, its metadata as text, to be kept to the letter.
 -- STABLE: it sees what the statement sees that calls it.
 CREATE FUNCTION window_reach(
     of_context uuid, bare boolean, overrides jsonb, at_version bigint, at_time timestamptz, most_messages bigint,
+    content boolean,
     OUT latest_version bigint, OUT version bigint, OUT revision bigint, OUT policy jsonb, OUT total_tokens bigint,
     OUT preamble bigint, OUT request_version bigint, OUT head_versions bigint[], OUT number bigint, OUT through_version bigint,
     OUT summary_tokens bigint, OUT summary_bytes bigint, OUT base bigint, OUT competing bigint,
     OUT newest_opening bigint, OUT first_version bigint, OUT cleared_at_least bigint, OUT cleared_at_most bigint,
-    OUT due_version bigint, OUT due_tokens bigint
+    OUT due_version bigint, OUT due_tokens bigint, OUT summary json
 )
 LANGUAGE plpgsql STABLE
 AS $$
@@ -97,8 +99,13 @@ BEGIN
         preamble_tokens := cumulative_tokens_at(of_context, preamble);
     END IF;
     IF compactions_made > 0 THEN
-        SELECT made.number, made.through_version, made.token_count, made.json_bytes
-        INTO number, through_version, summary_tokens, summary_bytes
+        SELECT made.number, made.through_version, made.token_count, made.json_bytes,
+            CASE WHEN content THEN json_build_object(
+                'context_id', made.context_id, 'role', made.role, 'content', made.summary,
+                'metadata', made.metadata::text,
+                'created_at', to_char(made.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+            ) END
+        INTO number, through_version, summary_tokens, summary_bytes, summary
         FROM compactions AS made
         WHERE made.context_id = of_context AND made.undone_at IS NULL
             AND made.through_version <= window_reach.version AND made.made_at_version <= window_reach.version

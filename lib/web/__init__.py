@@ -8,7 +8,7 @@ application  run an endpoint: routes methods to handlers, keys, the process's st
 Arrows: application -> log, requests, answers.
 """
 
-from lib.web.answers import Response, check_answer, etag, figures, many, one, page, replay
+from lib.web.answers import Response, check_answer, etag, figures, listed, many, one, page, replay
 from lib.web.application import App, Send, endpoint
 from lib.web.requests import Receive, Request, Scope
 
@@ -23,6 +23,7 @@ __all__ = [
     "endpoint",
     "etag",
     "figures",
+    "listed",
     "many",
     "one",
     "page",

@@ -49,9 +49,20 @@ def many(
     headers: dict[str, str] | None = None,
 ) -> Response:
     """`{"data": [rows], …members}`."""
+    return listed([row.json for row in rows], members, status=status, headers=headers)
+
+
+def listed(
+    texts: Sequence[str],
+    members: Mapping[str, object] | None = None,
+    *,
+    status: int = 200,
+    headers: dict[str, str] | None = None,
+) -> Response:
+    """`{"data": [texts], …members}`, of texts that are JSON."""
     tail = f",{json.dumps(members)[1:]}" if members else "}"
-    # One join, because the rows may be megabytes.
-    body = "".join(['{"data":[', ",".join([row.json for row in rows]), "]", tail])
+    # One join, because the texts may be megabytes.
+    body = "".join(['{"data":[', ",".join(texts), "]", tail])
     return Response(status, body.encode(), headers or {})
 
 

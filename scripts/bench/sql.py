@@ -174,8 +174,8 @@ async def _window_against_tuples(report: Report, conn: AsyncConnection[Any], con
 
 async def _window(conn: AsyncConnection[Any], context_id: UUID, budget: int, expected: int) -> bytes:
     window = await windows.read(conn, context_id, overrides={"budget": budget})
-    assert len(window.messages) == expected, len(window.messages)
-    return web.many(window.messages, window.figures).body
+    assert len(window.texts) == expected, len(window.texts)
+    return web.listed(window.texts, window.figures).body
 
 
 async def _windows_by_size(report: Report, conn: AsyncConnection[Any], contexts: dict[int, UUID]) -> None:

@@ -2,7 +2,7 @@
 
 from lib import db, windows
 from lib.queries import WindowQuery
-from lib.web import Request, Response, check_answer, endpoint, figures, many
+from lib.web import Request, Response, check_answer, endpoint, figures, listed
 
 
 async def read_window(request: Request) -> Response:
@@ -20,7 +20,7 @@ async def read_window(request: Request) -> Response:
     headers = {"etag": window.etag}
     if query.include == "figures":
         return figures(window.figures, headers=headers)
-    response = many(window.messages, window.figures, headers=headers)
+    response = listed(window.texts, window.figures, headers=headers)
     check_answer(len(response.body), "page through the messages of the newest unit")
     return response
 
