@@ -2,7 +2,8 @@
 
 In README.md and docs/, a block marked `sh` is run, all of a file's in one shell and in order, and so is one marked
 `python`, as a program of its own that has what the shell exports; the `json`, `http` or `text` block behind it is what
-it prints, and without one it prints nothing. A block marked `bash` needs an account or does not end, and is not run. Ids and times are compared by where they occur again, what is measured not at all.
+it prints, and without one it prints nothing. A block marked `bash` needs an account or does not end, and is not run.
+Ids and times are compared by where they occur again, what is measured not at all.
 """
 
 import json
