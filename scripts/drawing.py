@@ -104,10 +104,11 @@ def _window(thread: History, version: int, policy: Policy) -> list[Sent]:
             run = again
         elif again.used <= again.limits.budget:
             run, head = again, [*head, request]
-    sent = [Sent(message.version, message.token_count, False) for message in head]
-    return sent + [
-        Sent(message.version, run.tokens(message), message.version in run.cleared) for message in run.messages
-    ]
+    return [_sent(message, cleared=message.version in run.cleared) for message in (*head, *run.messages)]
+
+
+def _sent(message: Candidate, *, cleared: bool) -> Sent:
+    return Sent(message.version, message.cleared_tokens if cleared else message.token_count, cleared)
 
 
 def beginning(before: Sequence[Sent], window: Sequence[Sent]) -> int:
