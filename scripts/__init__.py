@@ -4,6 +4,7 @@ dev      serve the API on this machine
 migrate  apply migrations/ to a database
 load     load transcripts over HTTP
 openapi  write public/openapi.json
+drawing  draw docs/windows.svg
 bundle   build what Vercel deploys, check it and run it
 smoke    prove that a deployment works
 bench    measure the API against floors

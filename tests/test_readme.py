@@ -1,8 +1,9 @@
 """The documents do not lie: their commands are run, and what they show and name is compared with what is there.
 
-In README.md and docs/, a block marked `sh` is run, all of a file's in one shell and in order; the `json`, `http` or
-`text` block behind it is what it prints, and without one it prints nothing. A block marked `bash` needs an account or
-does not end, and is not run. Ids and times are compared by where they occur again, what is measured not at all.
+In README.md and docs/, a block marked `sh` is run, all of a file's in one shell and in order, and so is one marked
+`python`, as a program of its own that has what the shell exports; the `json`, `http` or `text` block behind it is what
+it prints, and without one it prints nothing. A block marked `bash` needs an account or does not end, and is not run.
+Ids and times are compared by where they occur again, what is measured not at all.
 """
 
 import json
@@ -35,6 +36,8 @@ MAX_README_LINES = 250
 # The headers that vercel.json puts on every answer, which documents leave out of the heads that they show.
 SETTINGS = json.loads((ROOT / "vercel.json").read_text())
 ADDED = {f"{header['key']}: {header['value']}".lower() for rule in SETTINGS["headers"] for header in rule["headers"]}
+
+RUN = {"sh", "python"}
 
 SERVER = "http://127.0.0.1:3000"
 PYTHON = ".venv/bin/python"
@@ -70,7 +73,7 @@ def commands(document: Path) -> list[tuple[Block, Block | None]]:
     return [
         (block, shown if shown and shown.language in {"json", "http", "text"} else None)
         for block, shown in following
-        if block and block.language == "sh"
+        if block and block.language in RUN
     ]
 
 
@@ -133,7 +136,11 @@ def parsed(text: str, language: str) -> Any:
 def run(document: Path, url: str) -> list[str]:
     """What each block of commands prints."""
     end = "--- end of block ---"
-    script = "".join(f"{block.text}printf '\\n{end}\\n'\n" for block, _ in commands(document))
+
+    def typed(block: Block) -> str:
+        return block.text if block.language == "sh" else f"{PYTHON} - <<'{end}'\n{block.text}{end}\n"
+
+    script = "".join(f"{typed(block)}printf '\\n{end}\\n'\n" for block, _ in commands(document))
     shell = subprocess.run(
         ["bash", "-euo", "pipefail"],
         input=script.replace(SERVER, url).replace(PYTHON, f"'{sys.executable}'"),
@@ -165,13 +172,13 @@ class TestCommands:
 
     @each_document
     def test_that_call_the_server_are_all_run(self, document: Path) -> None:
-        unrun = [block for block in blocks(document) if block.language != "sh"]
+        unrun = [block for block in blocks(document) if block.language not in RUN]
 
         assert [block.line for block in unrun if "curl" in block.text and SERVER in block.text] == []
 
     @each_document
     def test_stand_before_every_response(self, document: Path) -> None:
-        shown = [block.line for block in blocks(document) if block.language not in {"sh", "bash"}]
+        shown = [block.line for block in blocks(document) if block.language not in {*RUN, "bash"}]
 
         assert shown == [shown.line for _, shown in commands(document) if shown]
 

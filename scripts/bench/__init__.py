@@ -2,6 +2,7 @@
 
 __main__  the command
 sql       statements beside the least that PostgreSQL can do
+costs     what windows cost their user, by policy, on transcripts replayed: `--costs`
 http      the dev server's requests per second beside a no-op's, and its memory
 imports   what a cold start pays to import each endpoint file
 bundle    the bundle on Vercel's own runtime: as it is, with uvloop, with uvloop and httptools

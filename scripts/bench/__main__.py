@@ -1,8 +1,8 @@
-"""Measures against floors and prints medians and ratios: `make bench`, or `python -m scripts.bench [--million]`.
+"""Measures against floors and prints medians and ratios: `make bench`, or `python -m scripts.bench`.
 
 One run on an embedded PostgreSQL of its own. What is compared alternates, so ratios hold on a noisy machine where
 milliseconds do not. A missed goal is no failure: the exit status is 0 unless something broke. `--against REVISION`
-measures against another revision of this repository instead.
+measures against another revision of this repository instead; `--costs [FILE]` replays transcripts and no more.
 """
 
 import argparse
@@ -11,15 +11,17 @@ import os
 import platform
 import sys
 import time
+from pathlib import Path
 from uuid import UUID
 
 import psycopg
 from psycopg import AsyncConnection
 
 from scripts import migrate
-from scripts.bench import against, bundle, http, imports, sql
+from scripts.bench import against, bundle, costs, http, imports, sql
 from scripts.bench.report import Report
 from scripts.bench.trees import RevisionError
+from scripts.load import LoadError
 from scripts.stack import postgres
 
 
@@ -46,9 +48,16 @@ def _measure_all(report: Report, *, million: bool) -> None:
         _print_surroundings(url)
         list(migrate.up(url))
         context_id = asyncio.run(_in_process(report, url, million=million))
+        asyncio.run(costs.measure(report, url))
         http.measure(report, url, context_id)
         imports.measure(report)
         bundle.measure(report, url)
+
+
+def _measure_costs(report: Report, file: Path) -> None:
+    with postgres.temporary() as url:
+        list(migrate.up(url))
+        asyncio.run(costs.measure(report, url, file))
 
 
 def _measure_against(report: Report, revision: str) -> None:
@@ -66,15 +75,25 @@ def main(arguments: list[str] | None = None) -> int:
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--million", action="store_true", help="also a context of 1,000,000 messages")
     what.add_argument("--against", metavar="REVISION", help="this tree beside another revision, and nothing else")
+    what.add_argument(
+        "--costs",
+        nargs="?",
+        type=Path,
+        const=costs.TRANSCRIPTS,
+        metavar="FILE",
+        help="what windows cost, and nothing else, on the repository's transcripts or on others in OpenAI's chat shape",
+    )
     chosen = parser.parse_args(arguments)
     started = time.perf_counter()
     report = Report()
     try:
-        if chosen.against is None:
-            _measure_all(report, million=chosen.million)
-        else:
+        if chosen.against is not None:
             _measure_against(report, chosen.against)
-    except RevisionError as error:
+        elif chosen.costs is not None:
+            _measure_costs(report, chosen.costs)
+        else:
+            _measure_all(report, million=chosen.million)
+    except (RevisionError, LoadError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
     report.summary()
