@@ -83,9 +83,9 @@ class Appended:
 # or nothing. The texts come from the request itself and are kept to the letter. A key that a request in flight is
 # claiming cannot be seen, but breaks append_keys_pkey. updated_at is never before a message, nor before itself, even
 # where the clock is; so it is a time for messages that bring none. first_given is the time of the first message that
-# brings one, newest that of the batch's last. answered has for each tool message the position in the batch of the call
-# that it answers, or -n for the n-th of call_ids, which are looked for before the batch: behind the row lock, as a call
-# may have been committed meanwhile.
+# brings one, newest that of the batch's last. answered has the positions in the batch of the calls that its messages
+# answer, and call_ids the ids of those to look for before it: behind the row lock, as a call may have been committed
+# meanwhile. What has neither the table's trigger settles, one by one.
 APPEND = {
     patches: f"""
     WITH context AS (
@@ -119,9 +119,9 @@ APPEND = {
         batch.tool_call_id,
         CASE
             WHEN batch.answered > 0 THEN context.base_version + batch.answered
-            WHEN context.calls[-batch.answered] >= context.base_version + batch.position - {MAX_REACH}
-                THEN context.calls[-batch.answered]
-            WHEN batch.answered < 0 THEN 0
+            WHEN context.calls[batch.position] >= context.base_version + batch.position - {MAX_REACH}
+                THEN context.calls[batch.position]
+            WHEN context.calls IS NOT NULL AND batch.role = 'tool' THEN 0
         END,
         batch.tool_name, batch.model, coalesce(batch.metadata, '{{}}'),
         batch.token_count, context.base_tokens + batch.running_tokens,
@@ -211,20 +211,22 @@ def _refusal(error: IntegrityError, created_at: Sequence[datetime | None]) -> Pr
     raise error
 
 
-def _answered(batch: Sequence[NewMessage]) -> tuple[list[int | None] | None, list[str] | None]:
-    """For each message the position, from 1, of the newest call before it that it answers; None for what answers none.
+def _answered(batch: Sequence[NewMessage]) -> tuple[list[int | None] | None, list[str | None] | None]:
+    """For each message the position, from 1, of the newest call before it in the batch that it answers.
 
-    Where that is not in the batch, -n for the n-th of the second value, the ids to look for. None for no answers at
-    all, and for no ids.
+    And for each the id of the call to look for before the batch. None throughout is None; so is a single id, which the
+    trigger looks for in less time.
     """
-    calls: list[int | None] = []
+    answered: list[int | None] = []
+    call_ids: list[str | None] = []
     made: dict[str, int] = {}
-    missing: dict[str, int] = {}
     for position, message in enumerate(batch, 1):
         call_id = message.tool_call_id
-        calls.append(None if call_id is None else made.get(call_id) or -missing.setdefault(call_id, len(missing) + 1))
+        answered.append(None if call_id is None else made.get(call_id))
+        call_ids.append(None if answered[-1] else call_id)
         made.update((call["id"], position) for call in message.tool_calls or ())
-    return calls if any(calls) else None, [*missing] or None
+    searched = len(batch) - call_ids.count(None)
+    return answered if any(answered) else None, call_ids if searched > 1 else None
 
 
 def _times(given: Sequence[datetime | None]) -> tuple[list[datetime] | None, Problem | None]:

@@ -33,12 +33,16 @@ $$;
 
 -- The number of leading system messages, 16 at most, of a history up to version latest.
 CREATE FUNCTION preamble_of(of_context uuid, latest bigint) RETURNS bigint
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE
 AS $$
-    SELECT count(*) FROM (
-        SELECT bool_and(role = 'system') OVER (ORDER BY version) AS leads
-        FROM messages
-        WHERE context_id = of_context AND version BETWEEN 1 AND least(latest, 16)
-    ) AS opening
-    WHERE leads
+BEGIN
+    RETURN (
+        SELECT count(*) FROM (
+            SELECT bool_and(role = 'system') OVER (ORDER BY version) AS leads
+            FROM messages
+            WHERE context_id = of_context AND version BETWEEN 1 AND least(latest, 16)
+        ) AS opening
+        WHERE leads
+    );
+END
 $$;

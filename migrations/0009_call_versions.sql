@@ -1,9 +1,9 @@
 -- Each tool message names the version of the call that it answers, so that windows need not look for it.
 --
 -- The newest message before it, among the 1,000 versions before, with a call of that id; 0 where there is none; null
--- where that is not settled yet, and in all messages but tool messages. An append settles it. What the release before
--- inserts a trigger settles; the rows that are there the next file does. A new column is null throughout, so nothing is
--- rewritten, and its check needs no scan; it is validated in the next file.
+-- where that is not settled yet, and in all messages but tool messages. An append settles it, or leaves it to a trigger,
+-- as the release before does; the rows that are there the next file does. A new column is null throughout, so nothing
+-- is rewritten, and its check needs no scan; it is validated in the next file.
 -- Takes ACCESS EXCLUSIVE on messages for an instant.
 
 ALTER TABLE messages
@@ -11,54 +11,47 @@ ALTER TABLE messages
     ADD CONSTRAINT messages_call_version_check
         CHECK (call_version IS NULL OR (role = 'tool' AND call_version >= 0 AND call_version < version)) NOT VALID;
 
+-- In plpgsql, as all that follows: it keeps its plans from one statement to the next.
 CREATE FUNCTION call_before(of_context uuid, of_version bigint, call_id text) RETURNS bigint
-LANGUAGE sql VOLATILE
+LANGUAGE plpgsql VOLATILE
 AS $$
-    SELECT coalesce((
+BEGIN
+    RETURN coalesce((
         SELECT version FROM messages
         WHERE context_id = of_context AND version BETWEEN of_version - 1000 AND of_version - 1
             AND call_id = ANY (call_ids)
         ORDER BY version DESC
         LIMIT 1
-    ), 0)
+    ), 0);
+END
 $$;
 
--- For each of ids the newest version with a call of that id among the 1,000 up to at_version; null where there is none.
--- A few are looked for among the 20 newest, where most calls are, and what is left in the rest, once for all ids.
--- VOLATILE, because an append calls it behind the row lock that it has waited for: its own snapshot is from before the
--- wait and may miss the call.
+-- For each of ids the newest version with a call of that id among the 1,000 up to at_version, all in one scan; null
+-- where there is none. The newest 20 first, where most calls are. VOLATILE, because an append calls it behind the row
+-- lock that it has waited for: its own snapshot is from before the wait and may miss the call.
 CREATE FUNCTION calls_before(of_context uuid, at_version bigint, ids text[]) RETURNS bigint[]
 LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
     calls bigint[];
     newest bigint := at_version;
+    oldest bigint := at_version - 19;
 BEGIN
-    IF cardinality(ids) <= 10 THEN
-        FOR place IN 1 .. cardinality(ids) LOOP
-            calls[place] := (
-                SELECT version FROM messages
-                WHERE context_id = of_context AND version BETWEEN at_version - 19 AND at_version
-                    AND ids[place] = ANY (call_ids)
-                ORDER BY version DESC
-                LIMIT 1
-            );
-        END LOOP;
-        newest := at_version - 20;
-        IF newest <= 0 OR array_position(calls, NULL) IS NULL THEN
-            RETURN calls;
-        END IF;
-    END IF;
-    RETURN (
-        SELECT array_agg(coalesce(calls[number], found.version) ORDER BY number)
+    LOOP
+        SELECT array_agg(coalesce(calls[number], found.version) ORDER BY number) INTO calls
         FROM unnest(ids) WITH ORDINALITY AS wanted (id, number)
         LEFT JOIN (
             SELECT call_id, max(version) AS version
             FROM messages, unnest(call_ids) AS call_id
-            WHERE context_id = of_context AND version BETWEEN at_version - 999 AND newest
+            WHERE context_id = of_context AND version BETWEEN oldest AND newest
             GROUP BY call_id
-        ) AS found ON found.call_id = wanted.id
-    );
+        ) AS found ON found.call_id = wanted.id;
+        EXIT WHEN oldest <= 1 OR oldest = at_version - 999
+            OR cardinality(array_remove(calls, NULL)) = cardinality(array_remove(ids, NULL));
+        newest := oldest - 1;
+        oldest := at_version - 999;
+    END LOOP;
+    RETURN calls;
 END
 $$;
 

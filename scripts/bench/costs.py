@@ -157,7 +157,7 @@ async def _replay(
     replayed = []
     for call in calls:
         window = await windows.read(conn, context_id, overrides=policy, at=call)
-        sent = [jsontext.parse(text.json or "") for text in window.messages]
+        sent = [jsontext.parse(text) for text in window.texts]
         replayed.append([Sent(each["version"], each["tokenCount"], each.get("cleared", False)) for each in sent])
     return replayed
 
