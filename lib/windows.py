@@ -46,8 +46,8 @@ THEN octet_length(metadata::text) + {NAME_BYTES} + {ENVELOPE_BYTES} ELSE 0 END""
 # window_reach turns the budget into a range of versions, by looks into indexes: with both of its ends known no plan
 # reads more than the range. What is cleared depends on where the next edge lies, which Python decides: what is cleared
 # for certain comes without its content, and what may be cleared comes both ways.
-# One row, of version 0, has what is known beside messages, as JSON. The rows come in no order: to sort their texts takes
-# PostgreSQL a tenth of the time (measured).
+# One row, of version 0, has what is known beside messages, as JSON. The rows come in no order, as Python sorts them in
+# less time.
 WINDOW = flat(f"""
 WITH reach AS MATERIALIZED (
     SELECT * FROM window_reach(
