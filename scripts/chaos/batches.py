@@ -17,9 +17,10 @@ class Author:
     def __init__(self, chance: random.Random, next_id: Callable[[], str]) -> None:
         self._random = chance
         self._next_id = next_id
-        # Ids of calls in a context: those that a later batch answers, and all of them.
+        # Ids of calls in a context that a later batch answers.
         self._open: defaultdict[str, list[str]] = defaultdict(list)
-        self._used: defaultdict[str, list[str]] = defaultdict(list)
+        # A call of the context before.
+        self._foreign = next_id()
 
     def batch(self, context: Context) -> Batch:
         """A batch to append, most often under a key."""
@@ -34,15 +35,23 @@ class Author:
             messages.append(self._answer(call))
         for _ in range(self._random.randint(1, 3)):
             messages += self._turn(context)
-        if self._random.random() < 0.1:
+        if self._random.random() < 0.2:
             messages.insert(self._random.randrange(len(messages) + 1), self._stray(context))
         return Batch(context, key, messages)
+
+    def race(self, context: Context) -> list[Batch]:
+        """A batch with a call and two with its answer, to be appended at once: which comes first decides."""
+        call = self._call(context)
+        # Some more messages, so that the row of the context stays locked for a while.
+        calling = [self._message("assistant", content=None, toolCalls=[call]), self._message("user")]
+        calling += [self._message("assistant") for _ in range(20)]
+        answering = [[self._answer(call["id"]), self._message("user")] for _ in range(2)]
+        return [Batch(context, self._next_id(), messages) for messages in (calling, *answering)]
 
     def stored(self, batch: Batch) -> None:
         """Takes a batch that was acknowledged: its calls are known now."""
         calls = [call["id"] for message in batch.messages for call in message.get("toolCalls") or ()]
         answered = {message["toolCallId"] for message in batch.messages if message["role"] == "tool"}
-        self._used[batch.context.key] += calls
         self._open[batch.context.key] += [
             call for call in calls if call not in answered and self._random.random() < 0.8
         ]
@@ -60,18 +69,20 @@ class Author:
         return [*messages, self._message("assistant", model="a-model")]
 
     def _stray(self, context: Context) -> Message:
-        """An answer to no call, to one that was answered, or to one of another context."""
-        known = self._used[self._random.choice([context.key, *self._used])]
-        return self._answer(self._random.choice(known) if known and self._random.random() < 0.7 else self._next_id())
+        """An answer to a call of any writer, on its way perhaps; or to one of another context, or to none."""
+        foreign, self._foreign = self._foreign, self._random.choice(context.calls or [self._next_id()])
+        newest = context.calls[-5:]
+        return self._answer(self._random.choice(newest) if newest and self._random.random() < 0.8 else foreign)
 
     def _answer(self, call_id: str) -> Message:
         return self._message("tool", toolCallId=call_id, toolName="look_up")
 
     def _call(self, context: Context) -> dict[str, Any]:
         arguments = json.dumps({"word": self._random.choice(WORDS)})
-        used = self._used[context.key][-20:]
+        used = context.calls[-20:]
         # Some agents number the calls of each turn anew: answers go to the newest of that id.
-        call_id = self._random.choice(used) if used and self._random.random() < 0.1 else self._next_id()
+        call_id = self._random.choice(used) if used and self._random.random() < 0.15 else self._next_id()
+        context.calls.append(call_id)
         return {"id": call_id, "type": "function", "function": {"name": "look_up", "arguments": arguments}}
 
     def _message(self, role: str, **members: Any) -> Message:

@@ -85,7 +85,7 @@ class Changer(Client):
         if compaction.complete:
             compaction.began.append(time.time())
         await self.cut(f"{compaction.context.path}/compactions", body, _headers(compaction), sent, COMPACTIONS)
-        return not compaction.key or self.random.random() < 0.3
+        return not compaction.key or self.random.random() < 0.5
 
     async def make(self, compaction: Compaction) -> None:
         """Sends a compaction until it is acknowledged, refused or given up."""

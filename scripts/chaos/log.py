@@ -142,7 +142,10 @@ class Seen:
 
 @dataclass(slots=True, eq=False)
 class Context:
-    """A context that a client made, or tried to: id is known once that was acknowledged."""
+    """A context that a client made, or tried to: id is known once that was acknowledged.
+
+    calls are the ids of all calls that any writer has sent, acknowledged or not.
+    """
 
     key: str
     body: dict[str, Any]
@@ -150,6 +153,7 @@ class Context:
     answer: str = ""
     latest_version: int = 0
     batches: list[Batch] = field(default_factory=list)
+    calls: list[str] = field(default_factory=list)
     patches: list[Patch] = field(default_factory=list)
     compactions: list[Compaction] = field(default_factory=list)
     undos: list[Undo] = field(default_factory=list)

@@ -189,8 +189,9 @@ def _wrong_run(window: Mapping[str, Any], parts: Parts, version: int) -> str:
     head = [message["version"] for message in (*parts.preamble, parts.request) if message]
     if None in versions or versions != sorted({*versions} - {*head}) or versions[-1:] > [version]:
         return f"a run of versions {versions} behind {head} at version {version}"
-    covered = max(window["preambleCount"], (window["compaction"] or {"throughVersion": 0})["throughVersion"])
-    if versions and (versions[0] <= max(covered, window["requestVersion"] or 0) or parts.run[0]["role"] == "tool"):
+    if versions and (
+        versions[0] <= max(_covered(window), window["requestVersion"] or 0) or parts.run[0]["role"] == "tool"
+    ):
         return f"a run that opens with version {versions[0]}"
     newest: dict[str, int] = {}
     calls: list[tuple[int, str]] = []
@@ -207,9 +208,14 @@ def _wrong_run(window: Mapping[str, Any], parts: Parts, version: int) -> str:
     return "" if window["pendingCalls"] == pending else f"pendingCalls {window['pendingCalls']} and not {pending}"
 
 
+def _covered(window: Mapping[str, Any]) -> int:
+    covered: int = max(window["preambleCount"], (window["compaction"] or {"throughVersion": 0})["throughVersion"])
+    return covered
+
+
 def _wrong_figures(window: Mapping[str, Any], parts: Parts, version: int, question: Question) -> str:
     used = sum(message["tokenCount"] for message in window["data"])
-    covered = max(window["preambleCount"], (window["compaction"] or {"throughVersion": 0})["throughVersion"])
+    covered = _covered(window)
     uncovered_request = parts.request is not None and parts.request["version"] > covered
     right = {
         "budget": question.overrides.get("budget", window["budget"]),
@@ -235,18 +241,18 @@ def wrong_content(messages: Sequence[Message], log: Log) -> str:
     """What is not as it was sent, of stored messages or those of a window."""
     for message in messages:
         sent = log.sent.get(payload_id(message))
-        shown = message
-        if sent and "cleared" in message:
-            tokens = min(sent.get("tokenCount", message["tokenCount"]), rule.CLEARED_TOKENS)
-            whole = (
-                message["content"] == rule.CLEARED and message["tokenCount"] == tokens and message["cleared"] is True
-            )
-            shown = {**message, "content": sent["content"], "tokenCount": sent.get("tokenCount", 1)} if whole else {}
-            if message["role"] != "tool" or not whole:
-                return f"version {message['version']} is not cleared as it should be"
-        if sent is None or not is_as_sent(shown, sent):
+        is_right = _is_cleared if "cleared" in message else is_as_sent
+        if sent is None or not is_right(message, sent):
             return f"version {message['version']} is not as sent"
     return ""
+
+
+def _is_cleared(message: Message, sent: Message) -> bool:
+    whole = {**message, "content": sent["content"], "tokenCount": sent.get("tokenCount", message["tokenCount"])}
+    shown = (message["role"], message["content"], message["tokenCount"], message["cleared"])
+    return shown == ("tool", rule.CLEARED, min(whole["tokenCount"], rule.CLEARED_TOKENS), True) and is_as_sent(
+        whole, sent
+    )
 
 
 def _wrong_summary(summary: Message | None, log: Log) -> str:

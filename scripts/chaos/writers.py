@@ -1,5 +1,6 @@
 """Writers of `make chaos`; what they sent and what was acknowledged goes to the log, which is checked at the end."""
 
+import asyncio
 import json
 import time
 from collections.abc import Sequence
@@ -22,6 +23,9 @@ from scripts.chaos.windows import members
 
 # Operations after which a writer makes another context of its own.
 APPENDS_PER_CONTEXT = 40
+
+# Seconds from one to the next append of a race, at most: about what one takes.
+RACE = 0.01
 
 
 class Writer(Changer):
@@ -49,6 +53,8 @@ class Writer(Changer):
             await self.compact(context)
         elif chance < 0.31:
             await self.undo(context)
+        elif chance < 0.37:
+            await self.race(context)
         else:
             await self.append(context)
 
@@ -70,9 +76,7 @@ class Writer(Changer):
     async def append(self, context: Context) -> None:
         """Appends a batch, in one of the ways that clients do."""
         batch = self._author.batch(context)
-        context.batches.append(batch)
-        self.log.sent.update((payload_id(message), message) for message in batch.messages)
-        headers = {"idempotency-key": batch.key} if batch.key else {}
+        headers = self._begin(batch)
         chance = self.random.random()
         if chance < 0.04:
             body = batch.body
@@ -82,9 +86,25 @@ class Writer(Changer):
         elif chance < 0.08:
             batch.complete = True
             await self.cut(f"{context.path}/messages", batch.body, headers, len(batch.body))
-            if not batch.key or self.random.random() < 0.2:
+            if not batch.key or self.random.random() < 0.5:
                 return
         await self._send(batch, headers, self.random.choice(("", "", "expectedVersion", "if-match")))
+
+    async def race(self, context: Context) -> None:
+        """Appends a call and at the same time its answers."""
+
+        async def send(batch: Batch) -> None:
+            headers = self._begin(batch)
+            await asyncio.sleep(self.random.uniform(0, RACE))
+            await self._send(batch, headers, "")
+
+        await asyncio.gather(*map(send, self._author.race(context)))
+
+    def _begin(self, batch: Batch) -> dict[str, str]:
+        """Takes a batch to the log. Returns the headers that it is sent with."""
+        batch.context.batches.append(batch)
+        self.log.sent.update((payload_id(message), message) for message in batch.messages)
+        return {"idempotency-key": batch.key} if batch.key else {}
 
     async def _send(self, batch: Batch, headers: dict[str, str], condition: str) -> None:
         """Sends until it is acknowledged or given up."""
