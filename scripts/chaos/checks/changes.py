@@ -13,7 +13,7 @@ from scripts.chaos.clients import BAD_REQUEST
 from scripts.chaos.log import Check, Context, Log, Refusal, is_summary_as_sent, payload_id
 
 # Seconds from the time that a change has in its row until others see it, at most.
-UNSEEN = 1.0
+UNSEEN = 2.0
 
 MEMBERS = ("budget", "keepPreamble", "keepRequest", "startOn", "step", "clearToolResults", "compactionDue")
 
