@@ -6,8 +6,12 @@ proxy     the TCP proxy between functions and PgBouncer
 faults    each kind of fault, and the schedule of a seed
 clients   what writers and readers share: attempts, retries, the form of answers
 writers   create and append, and replay what they sent
+batches   what they append: turns, calls that are answered late, twice or never, answers without a call
+changers  set policies, compact and undo, and replay what they sent
 readers   read while contexts grow
-log       what was sent, acknowledged, broken and found
-checks    what must hold at the end
+windows   what is asked of windows, and what they are held against
+rule      the rule of windows and compactions, in full and plain
+log       what was sent, acknowledged, refused, broken and found
+checks/   what must hold at the end
 figures   how long freezes and bursts take to get over
 """

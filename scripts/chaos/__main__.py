@@ -17,7 +17,10 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, AsyncExitStack, ExitStack
 
 from scripts import bundle
-from scripts.chaos.checks import Stored, check_api, check_stored, quiet, settle
+from scripts.chaos.checks.api import check_api, settle
+from scripts.chaos.checks.appends import check_appends
+from scripts.chaos.checks.changes import check_changes
+from scripts.chaos.checks.stored import Stored, quiet
 from scripts.chaos.clients import Client, Run
 from scripts.chaos.faults import Breaker, possible, schedule
 from scripts.chaos.figures import INSTANCES, Figures
@@ -40,7 +43,7 @@ READERS = 4
 # Contexts that all writers append to; each has others of its own.
 SHARED_CONTEXTS = 2
 
-# Acknowledged appends that are replayed at the end, at most.
+# Acknowledged appends that are replayed at the end, at most, and compactions.
 REPLAYS = 1000
 SHORT_REPLAYS = 200
 
@@ -120,9 +123,11 @@ async def _chaos(database: Postgres, breaker: Breaker, run: Run, seconds: float,
 
         checks = [await quiet(database.url), await settle(log, settler)]
         stored = Stored(database.url)
-        checks += check_stored(log, stored)
+        checks += check_appends(log, stored)
+        checks += check_changes(log, stored)
         checks += await check_api(log, stored, readers[0], settler, replays=replays)
-    checks += [log.answers, log.appends, log.replays, log.pages, log.windows, log.patience, faults.check()]
+    checks += [log.answers, log.appends, log.changes, log.replays, log.pages, log.windows, log.etags, log.patience]
+    checks.append(faults.check())
     every = Check("each kind of fault was injected")
     for kind in possible():
         every.expect(any(fault.kind == kind for fault in faults.all), kind)
@@ -144,6 +149,11 @@ def _print_run(log: Log, faults: Faults) -> None:
     _print_counts(log.retries)
     print(f"  {len(log.contexts):,} contexts, {len(log.batches):,} appends, {stored:,} messages acknowledged,")
     print(f"    {unacknowledged:,} appends not acknowledged; slowest acknowledged append {log.slowest_write:.1f} s")
+    made = sum(compaction.acknowledged is not None for compaction in log.compactions)
+    undone = sum(undo.acknowledged is not None for context in log.contexts for undo in context.undos)
+    patches = sum(patch.acknowledged is not None for context in log.contexts for patch in context.patches)
+    print(f"  {patches:,} policies set, {made:,} compactions made, {len(log.refusals):,} refused, {undone:,} undone,")
+    print(f"    {len(log.seen):,} windows read meanwhile that the rule is held against")
     print(f"  {len(faults.all):,} faults injected, and the time from the end of each to the first success:")
     print(*faults.table(), sep="\n", flush=True)
 

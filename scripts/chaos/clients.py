@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from scripts.chaos.log import Faults, Log
+from scripts.chaos.log import Faults, Log, digest
 from scripts.chaos.stack import API_KEY, MESSAGES, Functions
 
 # Operations after which a client rests: bounds a run on a fast machine.
@@ -28,7 +28,11 @@ GIVE_UP = 30.0
 PAUSE = 0.03
 
 CREATED, OK, NOT_MODIFIED = httpx.codes.CREATED, httpx.codes.OK, httpx.codes.NOT_MODIFIED
-CONFLICT, PRECONDITION_FAILED = httpx.codes.CONFLICT, httpx.codes.PRECONDITION_FAILED
+BAD_REQUEST, CONFLICT, PRECONDITION_FAILED = (
+    httpx.codes.BAD_REQUEST,
+    httpx.codes.CONFLICT,
+    httpx.codes.PRECONDITION_FAILED,
+)
 KEY_REUSED, UNAVAILABLE = httpx.codes.UNPROCESSABLE_ENTITY, httpx.codes.SERVICE_UNAVAILABLE
 
 PROBLEM_MEMBERS = {"type", "title", "status", "detail", "code", "requestId"}
@@ -103,7 +107,17 @@ class Client(ABC):
             return None
         if answer.is_success:
             self._faults.succeeded(sent, time.monotonic())
+        if method == "GET" and answer.status_code == OK and "etag" in answer.headers:
+            self._expect_same_body(path, answer)
         return answer
+
+    def _expect_same_body(self, path: str, answer: httpx.Response) -> None:
+        """What has changed since must not come with an ETag that it had before."""
+        etag, body = answer.headers["etag"], digest(answer.content)
+        if (path, etag) in self.log.bodies:
+            same = self.log.bodies[path, etag] == body
+            self.log.etags.expect(same, f"{path}: another body before {etag}: {answer.text[:300]}")
+        self.log.bodies[path, etag] = body
 
     async def insist(
         self,
@@ -113,10 +127,16 @@ class Client(ABC):
         *,
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
+        began: list[float] | None = None,
     ) -> httpx.Response | None:
-        """The answer to as many attempts as it takes; None after GIVE_UP seconds, or where it is refused."""
+        """The answer to as many attempts as it takes; None after GIVE_UP seconds, or where it is refused.
+
+        began takes the time at which each attempt begins, in seconds since 1970.
+        """
         until = time.monotonic() + GIVE_UP
         while time.monotonic() < until:
+            if began is not None:
+                began.append(time.time())
             answer = await self.attempt(method, path, statuses, body=body, headers=headers)
             if answer is not None and answer.status_code != UNAVAILABLE:
                 self.log.patience.expect(True, "")
@@ -136,10 +156,12 @@ class Client(ABC):
             self.log.retries[f"after 503 {answer.json()['code']}"] += 1
             await asyncio.sleep(float(answer.headers["retry-after"]) + self.random.uniform(0, 0.1))
 
-    async def cut(self, path: str, body: bytes, headers: Mapping[str, str], sent: int) -> None:
-        """Sends the first bytes of an append's body, as many as sent, and goes away without an answer."""
+    async def cut(
+        self, path: str, body: bytes, headers: Mapping[str, str], sent: int, function: str = MESSAGES
+    ) -> None:
+        """Sends the first bytes of a POST's body, as many as sent, and goes away without an answer."""
         self.log.cuts["in the middle of the body" if sent < len(body) else "before the answer"] += 1
-        ports = [process.port for process in self._functions.serving(MESSAGES)]
+        ports = [process.port for process in self._functions.serving(function)]
         # Past the router too, which would keep an incomplete body to itself.
         port = self.random.choice([*ports, urlsplit(self._functions.url(0)).port])
         lines = [f"POST {path} HTTP/1.1", f"host: 127.0.0.1:{port}", f"authorization: Bearer {API_KEY}"]

@@ -34,6 +34,16 @@ def is_as_sent(stored: Message, sent: Message) -> bool:
     return bool(stored["tokenCount"] == sent.get("tokenCount", stored["tokenCount"]) and stored["tokenCount"] > 0)
 
 
+def is_summary_as_sent(stored: dict[str, Any], log: "Log") -> bool:
+    """Whether a stored compaction is equal to one that was sent."""
+    made = log.summaries.get(payload_id(stored))
+    if made is None:
+        return False
+    sent = {"role": "user", "tokenCount": stored["tokenCount"], **made.body}
+    sent["basedOn"] = sent.pop("expectedNumber", stored["basedOn"])
+    return bool({name: stored[name] for name in sent} == sent and stored["tokenCount"] > 0)
+
+
 def digest(body: bytes) -> str:
     """What an answer is remembered by."""
     return hashlib.sha256(body).hexdigest()
@@ -67,8 +77,75 @@ class Batch:
 
 
 @dataclass(slots=True, eq=False)
+class Sent:
+    """A request that changes something: when each attempt began, and when one was acknowledged, in seconds since 1970.
+
+    An attempt that was not answered may take effect at any time from its beginning on, or never.
+    """
+
+    context: "Context"
+    began: list[float] = field(default_factory=list)
+    acknowledged: float | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Patch(Sent):
+    """A change of a context's policy: the merge patch that was sent, None for null."""
+
+    policy: dict[str, Any] | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Compaction(Sent):
+    """A compaction that was sent, under which key, and what was answered, if anything.
+
+    complete is false where no attempt ever sent the whole body, so that nothing may be stored.
+    """
+
+    key: str | None = None
+    body: dict[str, Any] = field(default_factory=dict)
+    complete: bool = False
+    stored: dict[str, Any] = field(default_factory=dict)
+    answer: str = ""
+
+
+@dataclass(slots=True, eq=False)
+class Undo(Sent):
+    """A compaction's undoing: its number, and the time of it that was answered."""
+
+    number: int = 0
+    undone_at: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A compaction that was refused, with which problem, when it was asked for, and a version reached before."""
+
+    compaction: Compaction
+    problem: dict[str, Any]
+    began: float
+    answered: float
+    least: int
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A window read meanwhile that the history alone decides, and when; said is what it was, without contents."""
+
+    context: "Context"
+    policy: dict[str, Any]
+    version: int
+    said: dict[str, Any]
+    began: float
+    answered: float
+
+
+@dataclass(slots=True, eq=False)
 class Context:
-    """A context that a client made, or tried to: id is known once that was acknowledged."""
+    """A context that a client made, or tried to: id is known once that was acknowledged.
+
+    calls are the ids of all calls that any writer has sent, acknowledged or not.
+    """
 
     key: str
     body: dict[str, Any]
@@ -76,6 +153,10 @@ class Context:
     answer: str = ""
     latest_version: int = 0
     batches: list[Batch] = field(default_factory=list)
+    calls: list[str] = field(default_factory=list)
+    patches: list[Patch] = field(default_factory=list)
+    compactions: list[Compaction] = field(default_factory=list)
+    undos: list[Undo] = field(default_factory=list)
 
     @property
     def path(self) -> str:
@@ -118,13 +199,22 @@ class Log:
         self.contexts: list[Context] = []
         self.sent: dict[str, Message] = {}
         self.unwanted: set[str] = set()
+        self.summaries: dict[str, Compaction] = {}
+        self.refusals: list[Refusal] = []
+        self.seen: list[Seen] = []
+        # The digest of what was answered at a path under an ETag.
+        self.bodies: dict[tuple[str, str], str] = {}
         self.statuses: Counter[str] = Counter()
         self.retries: Counter[str] = Counter()
         self.cuts: Counter[str] = Counter()
         self.slowest_write = 0.0
         self.answers = Check("only documented statuses, JSON that parses, problem documents; no 500")
         self.pages = Check("pages read meanwhile: no gaps, nothing acknowledged missing, content as sent")
-        self.windows = Check("windows read meanwhile: no gaps, figures right, no tool result without its call")
+        self.windows = Check(
+            "windows read meanwhile: whole, figures right, content as sent, no answer without its call"
+        )
+        self.etags = Check("an ETag that was seen before comes with the identical body")
+        self.changes = Check("policies, compactions and undoings answered: as sent")
         self.replays = Check("keys replayed meanwhile: the identical first answer")
         self.patience = Check("each operation was answered in the end")
         self.appends = Check("appends answered: as sent, one run of versions, under the expected version")
@@ -138,6 +228,11 @@ class Log:
     def batches(self) -> list[Batch]:
         """Every append to every context."""
         return [batch for context in self.contexts for batch in context.batches]
+
+    @property
+    def compactions(self) -> list[Compaction]:
+        """Every compaction of every context, made or not."""
+        return [compaction for context in self.contexts for compaction in context.compactions]
 
 
 @dataclass(slots=True)

@@ -1,12 +1,11 @@
-"""Readers of `make chaos`: each page and window must be whole while contexts grow."""
+"""Readers of `make chaos`: each page, window and compaction must be whole while contexts grow."""
 
-from collections.abc import Sequence
+import time
 from typing import Any
 
-import httpx
-
 from scripts.chaos.clients import NOT_MODIFIED, OK, Client
-from scripts.chaos.log import Context, Message, is_as_sent, payload_id
+from scripts.chaos.log import Context, Seen, is_summary_as_sent
+from scripts.chaos.windows import Question, said, wrong_content, wrong_window
 
 
 class Reader(Client):
@@ -16,11 +15,12 @@ class Reader(Client):
         """Reads one of the contexts that are known to be there."""
         known = [context for context in self.log.contexts if context.id]
         if known:
-            read = self.random.choice((self.read_context, self.read_page, self.read_window, self.read_window))
+            windows = [self.read_window] * 4
+            read = self.random.choice((self.read_context, self.read_page, self.read_compactions, *windows))
             await read(self.random.choice(known))
 
     async def read_context(self, context: Context) -> None:
-        """Reads the context; again, with its ETag, it is a 304 unless a version came."""
+        """Reads the context; again, with its ETag, it is a 304 unless a version or a change came."""
         least = context.latest_version
         answer = await self.insist("GET", context.path, {OK})
         if answer is None:
@@ -28,11 +28,12 @@ class Reader(Client):
         data = answer.json()["data"]
         right = data["latestVersion"] >= least and data["messageCount"] == data["latestVersion"]
         self.log.pages.expect(right and data["metadata"] == context.body["metadata"], f"{least}: {answer.text[:300]}")
-        again = await self.insist("GET", context.path, {OK, NOT_MODIFIED}, headers={"if-none-match": data_etag(answer)})
+        seen = {"if-none-match": answer.headers["etag"]}
+        again = await self.insist("GET", context.path, {OK, NOT_MODIFIED}, headers=seen)
         if again is not None and again.status_code == OK:
-            self.log.pages.expect(
-                again.json()["data"]["latestVersion"] > data["latestVersion"], f"{context.id}: no 304"
-            )
+            now = again.json()["data"]
+            came = now["latestVersion"] > data["latestVersion"] or now["updatedAt"] > data["updatedAt"]
+            self.log.pages.expect(came, f"{context.id}: no 304")
 
     async def read_page(self, context: Context) -> None:
         """Reads a page."""
@@ -54,55 +55,39 @@ class Reader(Client):
             return f"{len(data)} messages, although version {least} was acknowledged"
         if page["nextCursor"] != (data[-1]["version"] if page["hasMore"] else None):
             return "nextCursor and hasMore contradict the page"
-        return self._wrong_content(data)
+        return wrong_content(data, self.log)
+
+    async def read_compactions(self, context: Context) -> None:
+        """Reads the newest compactions."""
+        least = max((made.stored["number"] for made in context.compactions if made.acknowledged), default=0)
+        limit = self.random.randint(1, 20)
+        answer = await self.insist("GET", f"{context.path}/compactions?limit={limit}", {OK})
+        if answer is None:
+            return
+        data = answer.json()["data"]
+        top = data[0]["number"] if data else 0
+        numbers = list(range(top, max(0, top - limit), -1))
+        right = top >= least and [made["number"] for made in data] == numbers
+        right = right and all(is_summary_as_sent(made, self.log) for made in data)
+        self.log.pages.expect(right, f"{context.id}, {least} known: {answer.text[:400]}")
 
     async def read_window(self, context: Context) -> None:
-        """Reads a window."""
+        """Reads a window; again, with its ETag, it is a 304 unless something came."""
         least = context.latest_version
-        budget = self.random.choice((1, 300, 1000, 4000, 12_000))
-        answer = await self.insist("GET", f"{context.path}/window?budget={budget}", {OK})
-        if answer is not None:
-            wrong = self.wrong_window(answer.json(), budget, least)
-            if not wrong and answer.headers["etag"] != f'"{answer.json()["lastVersion"] or 0}"':
-                wrong = f"ETag {answer.headers['etag']}"
-            self.log.windows.expect(not wrong, f"{context.id} budget {budget}: {wrong}: {answer.text[:200]}")
-
-    def wrong_window(self, window: dict[str, Any], budget: int, least: int) -> str:
-        """What is wrong with a window; least is a version that the context had reached before."""
-        data = window["data"]
-        if not data:
-            return "no messages, although some were acknowledged" if least else ""
-        first, last = data[0]["version"], data[-1]["version"]
-        used = sum(message["tokenCount"] for message in data)
-        expected = {
-            "budget": budget,
-            "usedTokens": used,
-            "overBudget": used > budget,
-            "firstVersion": first,
-            "lastVersion": last,
-            "droppedCount": first - 1,
-        }
-        if {name: window[name] for name in expected} != expected:
-            return f"figures are not {expected}"
-        if (window["totalTokens"] == used) != (first == 1) or window["totalTokens"] < used:
-            return f"totalTokens {window['totalTokens']}"
-        if [message["version"] for message in data] != list(range(first, last + 1)) or last < least:
-            return f"versions with gaps, or not up to {least}"
-        calls: set[str] = set()
-        for message in data:
-            calls.update(call["id"] for call in message["toolCalls"] or ())
-            if message["role"] == "tool" and message["toolCallId"] not in calls:
-                return f"the call of version {message['version']} is missing"
-        return self._wrong_content(data)
-
-    def _wrong_content(self, data: Sequence[Message]) -> str:
-        for message in data:
-            sent = self.log.sent.get(payload_id(message))
-            if sent is None or not is_as_sent(message, sent):
-                return f"version {message['version']} is not as sent"
-        return ""
-
-
-def data_etag(answer: httpx.Response) -> str:
-    """The ETag of an answer."""
-    return str(answer.headers["etag"])
+        at = self.random.randint(0, least) if self.random.random() < 0.2 else None
+        question = Question.of(self.random, at=at)
+        path, began = f"{context.path}/window?{question.query}", time.time()
+        answer = await self.insist("GET", path, {OK})
+        if answer is None:
+            return
+        answered, window, etag = time.time(), answer.json(), answer.headers["etag"]
+        wrong = wrong_window(window, etag, question, least if at is None else at, self.log)
+        self.log.windows.expect(not wrong, f"{context.id} {question.query}: {wrong}: {answer.text[:200]}")
+        if question.bare and not wrong:
+            version = int(etag.strip('"').partition(".")[0])
+            seen = Seen(context, question.policy({}), version, said(window), began, answered)
+            self.log.seen.append(seen)
+        if self.random.random() < 0.2:
+            again = await self.insist("GET", path, {OK, NOT_MODIFIED}, headers={"if-none-match": etag})
+            if again is not None and again.status_code == OK:
+                self.log.etags.expect(again.headers["etag"] != etag, f"{path}: no 304 to {etag}")

@@ -37,6 +37,7 @@ CONTEXTS = "api/v1/contexts/index"
 CONTEXT = "api/v1/contexts/[id]/index"
 MESSAGES = "api/v1/contexts/[id]/messages"
 WINDOW = "api/v1/contexts/[id]/window"
+COMPACTIONS = "api/v1/contexts/[id]/compactions"
 
 
 class Process(Protocol):

@@ -1,12 +1,14 @@
 """Writers of `make chaos`; what they sent and what was acknowledged goes to the log, which is checked at the end."""
 
+import asyncio
 import json
 import time
 from collections.abc import Sequence
-from typing import Any
 
 import httpx
 
+from scripts.chaos.batches import Author
+from scripts.chaos.changers import Changer
 from scripts.chaos.clients import (
     CONFLICT,
     CREATED,
@@ -14,41 +16,54 @@ from scripts.chaos.clients import (
     KEY_REUSED,
     OK,
     PRECONDITION_FAILED,
-    Client,
     Run,
 )
-from scripts.chaos.log import Batch, Context, Message, digest, is_as_sent, payload_id
+from scripts.chaos.log import Batch, Context, digest, is_as_sent, payload_id
+from scripts.chaos.windows import members
 
 # Operations after which a writer makes another context of its own.
 APPENDS_PER_CONTEXT = 40
 
-WORDS = ("context", "budget", "version", "größer", "文脈", "🙂", "\\u0041", '"', "</script>", "<|endoftext|>", "a\nb")
+# Seconds from one to the next append of a race, at most: about what one takes.
+RACE = 0.01
 
 
-class Writer(Client):
-    """Creates contexts and appends to them."""
+class Writer(Changer):
+    """Creates contexts, appends to them, and now and then changes how their windows are chosen."""
 
     def __init__(self, name: str, run: Run, shared: Sequence[Context] = ()) -> None:
         super().__init__(name, run)
         self._shared = shared
         self._own: list[Context] = []
-        # Calls in a context that a later batch answers.
-        self._open_calls: list[tuple[Context, str]] = []
+        self._author = Author(self.random, self.next_id)
 
     async def work(self, number: int) -> None:
-        """Appends, and now and then replays an earlier request or creates a context."""
+        """Appends, and now and then changes something, replays an earlier request or creates a context."""
         if number % APPENDS_PER_CONTEXT == 0 and (context := await self.create()):
             self._own.append(context)
         known = [context for context in (*self._own[-2:], *self._shared) if context.id]
-        if known and self.random.random() < 0.9:
-            await self.append(self.random.choice(known))
-        else:
+        chance = self.random.random()
+        if not known or chance < 0.1:
             await self.replay()
+            return
+        context = self.random.choice(known)
+        if chance < 0.16:
+            await self.set_policy(context)
+        elif chance < 0.26:
+            await self.compact(context)
+        elif chance < 0.31:
+            await self.undo(context)
+        elif chance < 0.37:
+            await self.race(context)
+        else:
+            await self.append(context)
 
     async def create(self) -> Context | None:
         """A new context; None where that was not acknowledged."""
         key = self.next_id()
         context = Context(key, {"name": f"{key} ünï", "metadata": {"payload": key}})
+        if self.random.random() < 0.5:
+            context.body["policy"] = members(self.random, 0.4)
         self.log.contexts.append(context)
         body = json.dumps(context.body).encode()
         answer = await self.insist("POST", "/api/v1/contexts", {CREATED}, body=body, headers={"idempotency-key": key})
@@ -60,10 +75,8 @@ class Writer(Client):
 
     async def append(self, context: Context) -> None:
         """Appends a batch, in one of the ways that clients do."""
-        batch = self._batch(context)
-        context.batches.append(batch)
-        self.log.sent.update((payload_id(message), message) for message in batch.messages)
-        headers = {"idempotency-key": batch.key} if batch.key else {}
+        batch = self._author.batch(context)
+        headers = self._begin(batch)
         chance = self.random.random()
         if chance < 0.04:
             body = batch.body
@@ -73,9 +86,25 @@ class Writer(Client):
         elif chance < 0.08:
             batch.complete = True
             await self.cut(f"{context.path}/messages", batch.body, headers, len(batch.body))
-            if not batch.key or self.random.random() < 0.2:
+            if not batch.key or self.random.random() < 0.5:
                 return
         await self._send(batch, headers, self.random.choice(("", "", "expectedVersion", "if-match")))
+
+    async def race(self, context: Context) -> None:
+        """Appends a call and at the same time its answers."""
+
+        async def send(batch: Batch) -> None:
+            headers = self._begin(batch)
+            await asyncio.sleep(self.random.uniform(0, RACE))
+            await self._send(batch, headers, "")
+
+        await asyncio.gather(*map(send, self._author.race(context)))
+
+    def _begin(self, batch: Batch) -> dict[str, str]:
+        """Takes a batch to the log. Returns the headers that it is sent with."""
+        batch.context.batches.append(batch)
+        self.log.sent.update((payload_id(message), message) for message in batch.messages)
+        return {"idempotency-key": batch.key} if batch.key else {}
 
     async def _send(self, batch: Batch, headers: dict[str, str], condition: str) -> None:
         """Sends until it is acknowledged or given up."""
@@ -135,18 +164,20 @@ class Writer(Client):
         batch.message_ids = [message["id"] for message in stored]
         batch.answer = digest(answer.content)
         batch.context.latest_version = max(batch.context.latest_version, versions[-1])
-        calls = batch.messages[-1].get("toolCalls")
-        if calls:
-            self._open_calls.append((batch.context, calls[0]["id"]))
+        self._author.stored(batch)
 
     async def replay(self) -> None:
         """Sends an acknowledged append or creation again, or its key with another payload."""
         batches = [batch for batch in self.log.batches if batch.key and batch.acknowledged]
+        compactions = [made for made in self.log.compactions if made.key and made.acknowledged]
         if not batches:
             return
         batch = self.random.choice(batches)
         chance = self.random.random()
-        if chance < 0.2:
+        if compactions and self.random.random() < 0.3:
+            again = self.reuse_compaction_key if chance < 0.3 else self.replay_compaction
+            await again(self.random.choice(compactions))
+        elif chance < 0.2:
             await self._reuse_key(batch)
         elif chance < 0.4:
             await self.replay_creation(batch.context)
@@ -162,19 +193,14 @@ class Writer(Client):
             body=batch.body,
             headers={"idempotency-key": batch.key or ""},
         )
-        self._expect_replay(answer, batch.answer)
+        self.expect_replay(answer, batch.answer)
 
     async def replay_creation(self, context: Context) -> None:
         """Sends the creation of a context again."""
         body = json.dumps(context.body).encode()
         headers = {"idempotency-key": context.key}
         answer = await self.insist("POST", "/api/v1/contexts", {CREATED}, body=body, headers=headers)
-        self._expect_replay(answer, context.answer)
-
-    def _expect_replay(self, answer: httpx.Response | None, first: str) -> None:
-        if answer is not None:
-            same = answer.headers.get("idempotent-replayed") == "true" and digest(answer.content) == first
-            self.log.replays.expect(same, f"{answer.request.url.path}: {answer.text[:400]}")
+        self.expect_replay(answer, context.answer)
 
     async def _reuse_key(self, batch: Batch) -> None:
         other = {"role": "user", "content": "other", "metadata": {"payload": self.next_id()}}
@@ -182,45 +208,3 @@ class Writer(Client):
         body = json.dumps({"messages": [other]}).encode()
         headers = {"idempotency-key": batch.key or ""}
         await self.insist("POST", f"{batch.context.path}/messages", {KEY_REUSED}, body=body, headers=headers)
-
-    # --- What it writes
-
-    def _batch(self, context: Context) -> Batch:
-        key = None if self.random.random() < 0.15 else self.next_id()
-        mine = [call for to, call in self._open_calls if to is context]
-        messages: list[Message] = []
-        if mine:
-            self._open_calls = [(to, call) for to, call in self._open_calls if to is not context]
-            messages += [self._message("tool", toolCallId=call, toolName="look_up") for call in mine]
-        for _ in range(self.random.randint(1, 3)):
-            messages.append(self._message("user"))
-            if self.random.random() < 0.4:
-                calls = [self._call() for _ in range(self.random.randint(1, 3))]
-                messages.append(self._message("assistant", content=None, toolCalls=calls))
-                # Answers in a later batch: the writer comes back to them.
-                if len(calls) == 1 and self.random.random() < 0.3:
-                    break
-                messages += [self._message("tool", toolCallId=call["id"], toolName="look_up") for call in calls]
-            messages.append(self._message("assistant", model="a-model"))
-        return Batch(context, key, messages)
-
-    def _call(self) -> dict[str, Any]:
-        arguments = json.dumps({"word": self.random.choice(WORDS)})
-        return {"id": self.next_id(), "type": "function", "function": {"name": "look_up", "arguments": arguments}}
-
-    def _message(self, role: str, **members: Any) -> Message:
-        message: Message = {
-            "role": role,
-            "content": self._content(),
-            "metadata": {"payload": self.next_id()},
-            **members,
-        }
-        if self.random.random() < 0.8:
-            message["tokenCount"] = self.random.randint(1, 400)
-        return message
-
-    def _content(self) -> str | list[dict[str, Any]]:
-        # Now and then more than a TCP segment or a socket's buffer holds.
-        count = self.random.choice((3, 10, 40, 100)) if self.random.random() < 0.98 else 20_000
-        text = " ".join(self.random.choices(WORDS, k=count))
-        return [{"type": "text", "text": text}, {"type": "x", "n": 1.5}] if self.random.random() < 0.1 else text
