@@ -107,12 +107,14 @@ def _containers(text: str) -> int:
     return outside.count("{") + outside.count("[")
 
 
-def fingerprint(text: str, members: Collection[str] = ()) -> bytes:
-    """The SHA-256 of a JSON text that parse takes: of these members of its object, or of all of it.
+def fingerprint(text: str, members: Collection[str] = (), *, without: Collection[str] = ()) -> bytes:
+    """The SHA-256 of a JSON text that parse takes: of these members of its object, or of all of it but those without.
 
     The same however the text is spaced and its keys are ordered; numbers count by their digits, as they are stored.
     """
     value = json.loads(text, parse_float=_exact_float, parse_int=_exact_int)
+    if without:
+        value = {name: member for name, member in value.items() if name not in without}
     if members:
         present = [value[name] for name in members if value.get(name) is not None]
         # What the one member that was there before any other has always had.

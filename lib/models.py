@@ -427,7 +427,7 @@ def _utf8(text: str) -> str:
 class NewCompaction(Sent):
     """A summary that is to stand in for all messages up to a version; null stands for an absent member."""
 
-    through_version: Annotated[int, Field(ge=1, le=MAX_BIGINT), BeforeValidator(_integral)] = Field(
+    through_version: Annotated[int, Field(ge=0, le=MAX_BIGINT), BeforeValidator(_integral)] = Field(
         description="The newest version that it stands in for: behind the preamble, and the end of a unit whose calls "
         "are all answered."
     )

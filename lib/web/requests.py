@@ -136,14 +136,19 @@ class Request:
             )
         return _validated(model, values, errors.InvalidParameter)
 
-    async def idempotency(self, payload: str, *members: str) -> Idempotency | None:
-        """The client's key for a JSON text, or for these members of it, where it sent one. Raises InvalidHeader."""
+    async def idempotency(self, payload: str, *members: str, without: Sequence[str] = ()) -> Idempotency | None:
+        """The client's key for a JSON text, or for these members of it, or for all but those without; if it sent one.
+
+        Raises InvalidHeader.
+        """
         key = self.header("idempotency-key")
         if key is None:
             return None
         if not _IDEMPOTENCY_KEY.fullmatch(key):
             raise errors.InvalidHeader("Idempotency-Key must be 1 to 255 visible ASCII characters")
-        return Idempotency(key, await _off_the_loop(payload, lambda: jsontext.fingerprint(payload, members)))
+        return Idempotency(
+            key, await _off_the_loop(payload, lambda: jsontext.fingerprint(payload, members, without=without))
+        )
 
     @property
     def if_match(self) -> list[str] | None:

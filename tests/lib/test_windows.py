@@ -1,152 +1,255 @@
-"""Which messages a window holds: the rule in plain Python, and the code held against it."""
+"""Windows as PostgreSQL has them, held against the rule: on random histories, clean and hostile, and on real ones."""
 
 import json
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
-from itertools import accumulate
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from random import Random
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
-import psycopg
 import pytest
-from hypothesis import HealthCheck, example, given, settings
-from hypothesis import strategies as st
+from psycopg import AsyncConnection
 
-from lib import windows
-from lib.windows import Candidate, Missing
+from lib import compactions, contexts, errors, messages, tokens, windows
+from lib.models import Append
+from lib.runs import CLEARED, CLEARED_TOKENS
+from scripts.chaos import rule
 
 SHAPES = json.loads((Path(__file__).parent.parent / "data" / "transcript-shapes.json").read_text())
 
+SEEDS = 30
+WINDOWS_PER_SEED = 720
+WINDOWS_PER_HISTORY = 40
 
-@dataclass(frozen=True)
-class Turn:
-    """A message as the rule sees it."""
-
-    tokens: int
-    calls: list[str] = field(default_factory=list)
-    answers: str | None = None
+type Message = dict[str, Any]
+type Run = Callable[[Awaitable[Any]], Any]
 
 
-def rule(history: list[Turn], budget: int) -> list[int]:
-    """The versions of a window, by the definition: written to be read, not to be fast."""
-
-    def call_of(answer: int) -> int | None:
-        callers = [v for v in range(1, answer) if history[answer - 1].answers in history[v - 1].calls]
-        return max(callers, default=None)
-
-    def is_whole(first: int) -> bool:
-        """Whether no unit is split: no answer from first on has its call before."""
-        calls = [call_of(version) for version in range(first, len(history) + 1) if history[version - 1].answers]
-        return not any(call is not None and call < first for call in calls)
-
-    def fits(first: int) -> bool:
-        return sum(turn.tokens for turn in history[first - 1 :]) <= budget
-
-    whole = [version for version in range(1, len(history) + 1) if is_whole(version)]
-    fitting = [first for first in whole if fits(first)]
-    opened_by_no_answer = [first for first in fitting if history[first - 1].answers is None]
-    first = min(opened_by_no_answer or fitting or [max(whole)])
-    return list(range(first, len(history) + 1))
+def said(role: str, token_count: int, **members: Any) -> Message:
+    """A message as a client appends it. Its tokens are given beside it, as a client's own cannot be 0."""
+    return {"role": role, "content": "x", "tokens": token_count, **members}
 
 
-def chosen(history: list[Turn], budget: int) -> list[int]:
-    """The versions that the code chooses when it is given the whole history."""
-    candidates = [
-        Candidate(version, turn.tokens, turn.calls or None, turn.answers, "{}")
-        for version, turn in enumerate(history, 1)
-    ]
-    orphans: set[str] = set()
-    while isinstance(opening := windows.choose(candidates, budget, orphans), Missing):
-        orphans |= opening.call_ids
-    return [candidate.version for candidate in candidates[opening:]]
+def calling(token_count: int, *ids: str) -> Message:
+    calls = [{"id": each, "type": "function", "function": {"name": "f", "arguments": "{}"}} for each in ids]
+    return said("assistant", token_count, toolCalls=calls)
 
 
-IDS = st.sampled_from("abc")
-TURN = st.one_of(
-    st.builds(Turn, st.integers(0, 5)),
-    st.builds(Turn, st.integers(0, 5), calls=st.lists(IDS, min_size=1, max_size=3)),
-    st.builds(Turn, st.integers(0, 5), answers=IDS),
-)
-HISTORY = st.lists(TURN, min_size=1, max_size=14)
+def clean(random: Random, length: int) -> Iterator[Message]:
+    """What a well-behaved agent says: each call is answered at once."""
+    yield said("system", random.randint(1, 9))
+    for number in range(length):
+        if random.random() < 0.4:
+            yield said("user", random.randint(1, 12))
+        else:
+            ids = [f"{number}-{each}" for each in range(random.randint(0, 3))]
+            yield calling(random.randint(1, 9), *ids) if ids else said("assistant", random.randint(1, 9))
+            yield from (said("tool", random.randint(1, 30), toolCallId=each) for each in ids)
 
 
-@pytest.fixture(scope="module")
-def store(database: psycopg.Connection[Any]) -> Callable[[list[Turn]], UUID]:
-    """Stores a history as a new context, past the API."""
+def hostile(random: Random, length: int) -> Iterator[Message]:
+    """Orphans, late answers, reused ids, calls made before others are answered, messages larger than any budget."""
+    for place in range(length):
+        size = random.choice([0, 1, 2, 3, 5, 8, 30, 90])
+        kind = random.random()
+        if kind < 0.3:
+            yield said("tool", size, toolCallId=random.choice("abcdefgz"))
+        elif kind < 0.6:
+            yield calling(size, *random.choices("abcdefg", k=random.randint(1, 3)))
+        else:
+            leads = place < 3 and random.random() < 0.5
+            yield said("system" if leads or kind > 0.95 else random.choice(["user", "assistant"]), size)
 
-    def store(history: list[Turn]) -> UUID:
-        context_id = uuid4()
-        total = sum(turn.tokens for turn in history)
-        database.execute(
-            "INSERT INTO contexts (id, message_count, latest_version, total_tokens) VALUES (%s, %s, %s, %s)",
-            [context_id, len(history), len(history), total],
-        )
-        rows = [
-            (
-                context_id,
-                version,
-                "tool" if turn.answers else "assistant" if turn.calls else "user",
-                json.dumps([{"id": call} for call in turn.calls]) if turn.calls else None,
-                turn.calls or None,
-                turn.answers,
-                turn.tokens,
-                running,
+
+def transcript(shape: Sequence[Any]) -> Iterator[Message]:
+    """A real transcript, of which tokens, calls and answers are kept; roles as they follow from these."""
+    last = ""
+    for token_count, *rest in shape:
+        ids, answered = (*rest, [], None)[:2] if rest else ([], None)
+        if answered:
+            last = "tool"
+            yield said("tool", token_count, toolCallId=answered)
+        elif ids:
+            last = "assistant"
+            yield calling(token_count, *ids)
+        else:
+            last = "system" if not last else "user" if last in {"system", "assistant"} else "assistant"
+            yield said(last, token_count)
+
+
+async def stored(conn: AsyncConnection[Any], history: Sequence[Message], *batches: int) -> UUID:
+    """A new context with that history, appended in batches of these sizes and the rest at once."""
+    context = await contexts.create(conn, body="{}")
+    left = list(history)
+    for size in (*batches, len(left)):
+        batch, left = left[:size], left[size:]
+        if batch:
+            sent = [{name: value for name, value in message.items() if name != "tokens"} for message in batch]
+            body = json.dumps({"messages": sent})
+            await messages.append(
+                conn,
+                context.id,
+                body=body,
+                batch=Append.model_validate_json(body).messages,
+                token_counts=[message["tokens"] for message in batch],
             )
-            for version, (turn, running) in enumerate(
-                zip(history, accumulate(turn.tokens for turn in history), strict=True), 1
-            )
-        ]
-        database.cursor().executemany(
-            """
-            INSERT INTO messages (context_id, version, role, content, tool_calls, call_ids, tool_call_id, token_count,
-                cumulative_tokens, created_at)
-            VALUES (%s, %s, %s, '"x"', %s, %s, %s, %s, %s, now())
-            """,
-            rows,
-        )
-        return context_id
+    return context.id
 
-    return store
+
+def history_of(sent: Sequence[Message]) -> list[rule.Message]:
+    """What the rule sees of messages as they were sent."""
+    empty = {"toolCalls": None, "toolCallId": None}
+    return rule.history([{**empty, **message, "tokenCount": message["tokens"]} for message in sent])
+
+
+def policy(random: Random) -> dict[str, Any]:
+    """Any policy with a budget."""
+    chances: dict[str, Callable[[], Any]] = {
+        "keepPreamble": lambda: random.random() < 0.8,
+        "keepRequest": lambda: random.random() < 0.8,
+        "startOn": lambda: random.choice(["any", "user"]),
+        "step": lambda: random.choice([0, 1, 5, 20, 50, 1000]),
+        "clearToolResults": lambda: {"keepTokens": random.choice([0, 1, 5, 20, 100, 1000])},
+        "compactionDue": lambda: {
+            "threshold": random.choice([0.001, 0.1, 0.5, 0.8, 1]),
+            "keepTokens": random.choice([0, 5, 30, 1000]),
+        },
+    }
+    budget = random.choice([1, 3, 10, 20, 50, 100, 200, 400]) + random.randint(0, 9)
+    return {"budget": budget} | {name: draw() for name, draw in chances.items() if random.random() < 0.5}
+
+
+async def check(
+    conn: AsyncConnection[Any],
+    context_id: UUID,
+    history: Sequence[rule.Message],
+    asked: dict[str, Any],
+    *,
+    at: int | None = None,
+    made: Sequence[rule.Compaction] = (),
+) -> None:
+    """Holds one window, and its figures, against the rule."""
+    seen = history[:at]
+    compaction = rule.in_force(made, len(seen))
+    expected = rule.window(seen, asked, compaction)
+    window = await windows.read(conn, context_id, overrides=asked, at=at)
+    shown = [json.loads(text) for text in window.texts]
+    figures = window.figures
+
+    request = [expected.request] if expected.request else []
+    versions = [*range(1, expected.preamble + 1), *([None] if compaction else []), *request, *expected.run]
+    context = f"{asked} at {at} with {compaction}: {seen}"
+    assert [message["version"] for message in shown] == versions, context
+    assert {message["version"] for message in shown if "cleared" in message} == expected.cleared, context
+    assert figures["usedTokens"] == expected.used == sum(message["tokenCount"] for message in shown), context
+    through = compaction.through if compaction else 0
+    covered = max(expected.preamble, through)
+    assert {name: value for name, value in figures.items() if name not in {"policy", "usedTokens"}} == {
+        "budget": asked["budget"],
+        "overBudget": expected.used > asked["budget"],
+        "totalTokens": sum(message.tokens for message in seen),
+        "firstVersion": expected.run[0] if expected.run else None,
+        "lastVersion": expected.run[-1] if expected.run else None,
+        "droppedCount": len(seen) - covered - len(expected.run) - (bool(request) and request[0] > covered),
+        "preambleCount": expected.preamble,
+        "requestVersion": expected.request,
+        "compaction": {"number": compaction.number, "throughVersion": through} if compaction else None,
+        "clearedCount": len(expected.cleared),
+        "tokensToEdge": expected.to_edge,
+        "pendingCalls": rule.pending(seen, expected.run),
+        "compactionDue": rule.due(seen, asked, compaction),
+    }, context
+    alone = await windows.read(conn, context_id, overrides=asked, at=at, content=False)
+    assert (alone.texts, alone.figures) == ([], figures)
+
+
+async def compacted(
+    conn: AsyncConnection[Any], context_id: UUID, history: Sequence[rule.Message], random: Random
+) -> list[rule.Compaction]:
+    """Some compactions of a history, made where the rule has it that they can be, and refused where not."""
+    made = []
+    for number in range(random.randint(0, 3)):
+        through, token_count = random.randint(1, len(history)), random.choice([1, 5, 40])
+        making = compactions.make(
+            conn, context_id, body="{}", through_version=through, summary="s", role="user", token_count=token_count
+        )
+        if rule.can_reach(history, through):
+            row = await making
+            made.append(rule.Compaction(row.number, through, len(history), token_count, number, None))
+        else:
+            with pytest.raises(errors.InvalidBody) as refused:
+                await making
+            near = [str(version) for version in rule.nearest(history, through)]
+            assert [word for word in refused.value.places[0].detail.split() if word.isdecimal()] == near
+    return made
 
 
 class TestRule:
-    """Windows against the definition, over random histories and budgets."""
+    """Each window that is read equals the definition, on 21,600 windows of random histories and on real transcripts."""
 
-    @settings(max_examples=1500, deadline=None)
-    @given(HISTORY, st.integers(1, 40))
-    @example([Turn(1), Turn(1, calls=["a"]), Turn(1), Turn(9, answers="a")], 5)
-    def test_holds_for_the_choice(self, history: list[Turn], budget: int) -> None:
-        assert chosen(history, budget) == rule(history, budget)
+    @pytest.mark.parametrize("seed", range(SEEDS))
+    def test_holds_for_any_history_policy_and_version(self, connect: Callable[[], Any], run: Run, seed: int) -> None:
+        random = Random(seed)
 
-    @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-    @given(history=HISTORY, budgets=st.lists(st.integers(1, 40), min_size=1, max_size=5))
-    def test_holds_for_what_is_read(
-        self,
-        store: Callable[[list[Turn]], UUID],
-        connect: Callable[[], Any],
-        run: Callable[[Awaitable[Any]], Any],
-        history: list[Turn],
-        budgets: list[int],
-    ) -> None:
-        context_id = store(history)
-
-        async def read() -> list[list[int]]:
+        async def compare() -> int:
+            count = 0
             async with connect() as conn:
-                found = [await windows.read(conn, context_id, budget=budget) for budget in budgets]
-                return [[message.version for message in window.messages] for window in found]
+                while count < WINDOWS_PER_SEED:
+                    make = random.choice([clean, hostile, hostile])
+                    sent = list(make(random, random.choice([3, 6, 12, 25, 60])))
+                    grown = random.randint(1, len(sent))
+                    context_id = await stored(conn, sent[:grown], random.randint(1, 5), random.randint(1, 20))
+                    history = history_of(sent)
+                    made = await compacted(conn, context_id, history[:grown], random)
+                    for _ in range(WINDOWS_PER_HISTORY):
+                        at = random.choice([None, random.randint(0, grown)])
+                        await check(conn, context_id, history[:grown], policy(random), at=at, made=made)
+                    count += WINDOWS_PER_HISTORY
+            return count
 
-        assert run(read()) == [rule(history, budget) for budget in budgets]
+        assert run(compare()) == WINDOWS_PER_SEED
 
-    @pytest.mark.parametrize("shape", SHAPES, ids=[f"transcript {n}" for n in range(len(SHAPES))])
-    def test_holds_for_a_real_transcript_at_every_budget(self, shape: list[Any]) -> None:
-        history = [Turn(turn[0], *turn[1:]) for turn in shape]
-        total = sum(turn.tokens for turn in history)
-        expected: list[int] = []
-        sums = {total - running for running in accumulate(turn.tokens for turn in history)} | {total}
+    @pytest.mark.parametrize("number", range(len(SHAPES)), ids=lambda number: f"transcript {number}")
+    def test_holds_for_a_real_transcript(self, connect: Callable[[], Any], run: Run, number: int) -> None:
+        sent = list(transcript(SHAPES[number]))
+        history = history_of(sent)
+        recommended = {"keepPreamble": True, "keepRequest": True}
+        clearing = {"clearToolResults": {"keepTokens": 500}}
+        due = {"compactionDue": {"threshold": 0.8, "keepTokens": 1000}}
 
-        for budget in range(1, total + 2):
-            # The rule's answer can change only where the budget reaches the sum of another run of messages.
-            if not expected or budget in sums:
-                expected = rule(history, budget)
-            assert chosen(history, budget) == expected
+        async def compare() -> None:
+            async with connect() as conn:
+                context_id = await stored(conn, sent)
+                for budget in (500, 1600, 3000, 6000):
+                    stepped = {**recommended, "step": budget // 4}
+                    for asked in (
+                        {},
+                        recommended,
+                        stepped,
+                        {**stepped, **clearing},
+                        {**stepped, "startOn": "user", **due},
+                    ):
+                        for at in (None, *range(len(sent) // 3, len(sent), 7)):
+                            await check(conn, context_id, history, {"budget": budget, **asked}, at=at)
+
+        run(compare())
+
+
+class TestCleared:
+    def test_takes_as_many_tokens_as_are_counted(self) -> None:
+        assert tokens.count([CLEARED]) == CLEARED_TOKENS
+
+
+class TestStatement:
+    def test_has_a_row_of_a_unit_that_lies_far_back(self, connect: Callable[[], Any], run: Run) -> None:
+        """1,001 messages are the longest unit; behind it answers belong to no unit."""
+        sent = [said("user", 1), calling(1, "a"), *[said("tool", 1, toolCallId="a")] * 1000]
+
+        async def read(history: Sequence[Message]) -> Mapping[str, Any]:
+            async with connect() as conn:
+                context_id = await stored(conn, history, 1000)
+                return (await windows.read(conn, context_id, overrides={"budget": 5})).figures
+
+        assert run(read(sent))["firstVersion"] == 2
+        assert run(read(sent))["usedTokens"] == 1001
+        assert run(read([*sent, said("tool", 1, toolCallId="a")]))["firstVersion"] is None

@@ -11,7 +11,7 @@ async def make_compaction(request: Request) -> Response:
     request.no_query()
     body = await request.json(NewCompaction)
     new = body.model
-    idempotency = await request.idempotency(body.text)
+    idempotency = await request.idempotency(body.text, without=["expectedNumber"])
     [token_count] = [new.token_count] if new.token_count else await tokens.count_all([[new.summary]])
     async with db.connection() as conn:
         made = await compactions.make(
