@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from lib.messages import ENVELOPE_BYTES
 from lib.shapes import Message
-from lib.windows import MIN_MESSAGE_BYTES
 
 
 def path(context_id: str) -> str:
@@ -347,12 +346,6 @@ class TestContent:
 
 class TestSize:
     """What bounds on answers rely on: how much of a message's JSON is not its client's."""
-
-    def test_of_the_least_message_is_known(self, api: httpx.Client, context_id: str) -> None:
-        append(api, context_id, {"role": "tool", "content": "", "toolCallId": "x", "embedding": [0] * 1536})
-
-        text = api.get(path(context_id)).json()["data"][0]
-        assert len(json.dumps(text, separators=(",", ":"))) >= MIN_MESSAGE_BYTES
 
     def test_of_what_is_added_to_a_message_is_known(
         self, api: httpx.Client, context_id: str, database: psycopg.Connection[Any]
