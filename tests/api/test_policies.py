@@ -349,6 +349,7 @@ class TestParameters:
         self,
         api: httpx.Client,
         context_id: str,
+        *,
         budget: int,
         member: str,
         stored: Any,
@@ -437,7 +438,7 @@ class TestParameters:
             *[("compactionDue", value) for value in ("", "0.8", "0.8,", ",4000", "0.8,-1", "0.8,1.5", "0.8, 4000")],
             *[("compactionDue", value) for value in ("0,4000", "0.0,4000", "1.1,4000", "-0.5,4000", "2,4000", "on")],
             *[("compactionDue", value) for value in ("NaN,4000", "nan,1", "Infinity,4000", "inf,1", "8e-1,4000")],
-            *[("compactionDue", value) for value in (f"0.8,{MOST + 1}", "0.8,4000,1", ".8,1", "٠.8,1")],
+            *[("compactionDue", value) for value in (f"0.8,{MOST + 1}", "0.8,4000,1", ".8,1", "\u0660.8,1")],
             *[("policy", value) for value in ("", "off", "None", "{}")],
         ],
     )
