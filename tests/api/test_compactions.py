@@ -91,7 +91,7 @@ def versions(body: dict[str, Any]) -> list[int | None]:
 
 def in_force(api: httpx.Client, path: str, **params: Any) -> int | None:
     compaction: dict[str, int] | None = window(api, path, **params)["compaction"]
-    return compaction and compaction["number"]
+    return None if compaction is None else compaction["number"]
 
 
 def refusal(refused: httpx.Response, status: int, code: str) -> dict[str, Any]:
