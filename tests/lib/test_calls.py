@@ -8,6 +8,8 @@ from uuid import UUID
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from lib import contexts, errors, messages
 from lib.models import Append
@@ -317,6 +319,49 @@ class TestReleaseBefore:
         )
 
         assert answered(database, context_id) == [1]
+
+
+IDS = st.sampled_from("abcd")
+HISTORIES = st.lists(
+    st.one_of(st.just(USER), st.lists(IDS, min_size=1, max_size=2).map(lambda ids: calls(*ids)), IDS.map(answer)),
+    max_size=60,
+)
+
+
+class TestRule:
+    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(history=HISTORIES, batches=st.lists(st.tuples(st.integers(1, 30), st.booleans()), max_size=12))
+    def test_is_the_newest_call_before_however_it_was_stored(
+        self,
+        connect: Any,
+        run: Run,
+        database: Database,
+        *,
+        history: list[dict[str, Any]],
+        batches: list[tuple[int, bool]],
+    ) -> None:
+        """In batches of any size, by this release or by the one before."""
+
+        async def store() -> UUID:
+            async with connect() as conn:
+                context_id: UUID = (await contexts.create(conn, body="{}")).id
+                rest = history
+                for size, by_the_one_before in [*batches, (len(history), False)]:
+                    batch, rest = rest[:size], rest[size:]
+                    if batch and by_the_one_before:
+                        await conn.execute(BEFORE, before(context_id, *batch))
+                    elif batch:
+                        await append(conn, context_id, *batch)
+                return context_id
+
+        newest: dict[str, int] = {}
+        expected = []
+        for version, message in enumerate(history, 1):
+            if message["role"] == "tool":
+                expected.append(newest.get(message["toolCallId"], 0))
+            newest.update((call["id"], version) for call in message.get("toolCalls", ()))
+
+        assert answered(database, run(store())) == expected
 
 
 class TestRules:

@@ -5,12 +5,15 @@ import json
 import os
 import re
 from collections.abc import Awaitable, Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from lib import compactions, contexts, errors, messages, windows
 from lib.models import Append, Idempotency
@@ -56,12 +59,14 @@ async def stored(conn: Conn, context_id: UUID) -> list[dict[str, Any]]:
     return [json.loads(row.json) for row in reversed(rows)]
 
 
+def calls(*ids: str) -> dict[str, Any]:
+    made = [{"id": call_id, "type": "function", "function": {"name": "f", "arguments": "{}"}} for call_id in ids]
+    return {"role": "assistant", "toolCalls": made}
+
+
 USER = {"role": "user", "content": "x"}
 ANSWER = {"role": "tool", "content": "x", "toolCallId": "a"}
-CALL = {
-    "role": "assistant",
-    "toolCalls": [{"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}],
-}
+CALL = calls("a")
 KEY = Idempotency("k", b"same")
 
 
@@ -221,6 +226,72 @@ class TestMake:
 
         with pytest.raises(psycopg.errors.CheckViolation):
             run(broken())
+
+
+def reachable(history: list[dict[str, Any]]) -> list[int]:
+    """The versions that a compaction can reach, by the definition."""
+    preamble = next((n for n, message in enumerate(history) if message["role"] != "system"), len(history))
+
+    def made(version: int) -> set[str]:
+        return {call["id"] for call in history[version - 1].get("toolCalls", ())}
+
+    def answers(version: int) -> tuple[int, str]:
+        """The call that a tool message answers: its version and its id."""
+        call_id = history[version - 1]["toolCallId"]
+        return max((before for before in range(1, version) if call_id in made(before)), default=0), call_id
+
+    openings = [version for version, message in enumerate(history, 1) if message["role"] != "tool"]
+    found = []
+    for opening, behind in pairwise([*openings, len(history) + 1]):
+        given = {answers(version) for version in range(opening + 1, behind)}
+        if behind - 1 > min(preamble, 16) and all((opening, call_id) in given for call_id in made(opening)):
+            found.append(behind - 1)
+    return found
+
+
+IDS = st.sampled_from("abc")
+MESSAGES = st.one_of(
+    st.just(USER),
+    st.lists(IDS, min_size=1, max_size=2).map(lambda ids: calls(*ids)),
+    IDS.map(lambda call_id: {**ANSWER, "toolCallId": call_id}),
+    st.just({"role": "system", "content": "x"}),
+)
+HISTORIES = st.tuples(
+    st.sampled_from([0, 0, 1, 2, 15, 16, 17]).map(lambda count: [{"role": "system", "content": "x"}] * count),
+    st.lists(MESSAGES, max_size=12),
+).map(lambda parts: [*parts[0], *parts[1]])
+
+
+class TestReach:
+    @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(history_=HISTORIES.filter(bool))
+    def test_is_what_the_definition_says_and_what_is_nearest_is_named(
+        self, connect: Any, run: Run, history_: list[dict[str, Any]]
+    ) -> None:
+        async def reach() -> list[str]:
+            async with connect() as conn:
+                context_id = await history(conn, *history_)
+                answers = []
+                for through in range(1, len(history_) + 3):
+                    try:
+                        await make(conn, context_id, through)
+                        answers.append("reached")
+                    except errors.InvalidBody as problem:
+                        answers.append(problem.places[0].detail.partition(": ")[2])
+                return answers
+
+        def expected(through: int) -> str:
+            if through in possible:
+                return "reached"
+            before = [version for version in possible if version < through][-1:]
+            after = [version for version in possible if version > through][:1]
+            near = [str(version) for version in before + after]
+            if not near:
+                return "none is near it"
+            return f"the nearest to it {'is' if len(near) == 1 else 'are'} {' and '.join(near)}"
+
+        possible = reachable(history_)
+        assert run(reach()) == [expected(through) for through in range(1, len(history_) + 3)]
 
 
 class TestUndo:
