@@ -1,5 +1,6 @@
 """Compactions: summaries that stand in for messages in windows."""
 
+import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -9,6 +10,8 @@ from uuid import uuid4
 import httpx
 import psycopg
 import pytest
+
+from lib.shapes import Compaction, Summary
 
 CONTEXTS = "/api/v1/contexts"
 JSON = {"content-type": "application/json"}
@@ -133,6 +136,13 @@ class TestMake:
         assert api.get(f"{path}/1").content == made.content
         assert listed(api, path) == [compaction]
 
+    def test_matches_its_documented_model(self, api: httpx.Client, path: str) -> None:
+        make(api, path, 6, metadata={"a": 1})
+
+        for read in (api.get(f"{path}/1"), api.delete(f"{path}/1")):
+            assert list(read.json()["data"]) == [field.alias for field in Compaction.model_fields.values()]
+            Compaction.model_validate_json(read.text[len('{"data":') : -1])
+
     def test_needs_no_more_than_a_version_and_a_summary(self, api: httpx.Client, path: str) -> None:
         for members in ({}, {"role": None, "tokenCount": None, "metadata": None, "expectedNumber": None}):
             made = post(api, path, 6, "x", **members)
@@ -227,6 +237,12 @@ class TestMake:
         after = api.get(path.replace("compactions", "window?budget=1000"))
         assert (after.content, after.headers["etag"]) == (before.content, before.headers["etag"])
         assert make(api, path, 6)["number"] == 1
+
+    @pytest.mark.parametrize("text", ["\\ud800", "\\udc00\\ud800", "\\u0000"])
+    def test_refuses_a_summary_that_is_no_text(self, api: httpx.Client, path: str, text: str) -> None:
+        body = f'{{"throughVersion":6,"summary":"{text}"}}'
+
+        assert pointers(api.post(path, content=body, headers=JSON)) == ["/summary"]
 
     @pytest.mark.parametrize("through", [2, 5, 6, 8, 9])
     def test_reaches_the_end_of_each_unit_whose_calls_are_answered(
@@ -684,6 +700,14 @@ class TestWindow:
             *stored[6:],
         ]
         assert list(body["data"][0]) == [*stored[0], "compactionNumber"]
+
+    def test_has_a_summary_that_matches_its_documented_model(self, api: httpx.Client, path: str) -> None:
+        make(api, path, 6, metadata={"a": 1})
+
+        summary = window(api, path)["data"][0]
+
+        assert list(summary) == [field.alias for field in Summary.model_fields.values()]
+        Summary.model_validate_json(json.dumps(summary))
 
     def test_has_its_figures(self, api: httpx.Client, path: str) -> None:
         make(api, path, 6, tokenCount=7)
