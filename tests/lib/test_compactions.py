@@ -353,6 +353,6 @@ class TestWindows:
         for window in run(race()):
             compaction = window.figures["compaction"]
             covered = compaction["throughVersion"] if compaction else 0
-            assert len(window.messages) == bool(compaction) + 4 - covered
+            assert len(window.texts) == bool(compaction) + 4 - covered
             assert bool(compaction) == window.revision % 2
             assert by_etag.setdefault(window.etag, window) == window

@@ -34,7 +34,7 @@ async def one(context_id):
     async with db.connection() as conn:
         assert len((await messages.page(conn, context_id, limit=5)).rows) >= 3
     async with db.connection() as conn:
-        assert (await windows.read(conn, context_id, overrides={{"budget": 6}})).messages
+        assert (await windows.read(conn, context_id, overrides={{"budget": 6}})).texts
         return conn.prepare_threshold
 
 async def main():
