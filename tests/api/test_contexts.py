@@ -47,6 +47,7 @@ class TestCreate:
             "name": "support",
             "externalId": None,
             "metadata": {"user": "u_1", "n": [1, {"x": None}]},
+            "policy": {},
             "messageCount": 0,
             "totalTokens": 0,
             "latestVersion": 0,
@@ -253,6 +254,10 @@ class TestDelete:
             api.get(f"{path}/messages"),
             api.post(f"{path}/messages", json={"messages": [{"role": "user", "content": "x"}]}),
             api.get(f"{path}/window", params={"budget": 5}),
+            api.get(f"{path}/compactions"),
+            api.post(f"{path}/compactions", json={"throughVersion": 1, "summary": "x"}),
+            api.get(f"{path}/compactions/1"),
+            api.delete(f"{path}/compactions/1"),
         ):
             assert answer.status_code == 404
             assert answer.json()["code"] == "context_not_found"

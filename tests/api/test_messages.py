@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from lib.messages import ENVELOPE_BYTES
 from lib.shapes import Message
-from lib.windows import MIN_MESSAGE_BYTES
 
 
 def path(context_id: str) -> str:
@@ -348,12 +347,6 @@ class TestContent:
 class TestSize:
     """What bounds on answers rely on: how much of a message's JSON is not its client's."""
 
-    def test_of_the_least_message_is_known(self, api: httpx.Client, context_id: str) -> None:
-        append(api, context_id, {"role": "tool", "content": "", "toolCallId": "x", "embedding": [0] * 1536})
-
-        text = api.get(path(context_id)).json()["data"][0]
-        assert len(json.dumps(text, separators=(",", ":"))) >= MIN_MESSAGE_BYTES
-
     def test_of_what_is_added_to_a_message_is_known(
         self, api: httpx.Client, context_id: str, database: psycopg.Connection[Any]
     ) -> None:
@@ -468,3 +461,120 @@ class TestPage:
 
         assert ([m["version"] for m in first["data"]], first["hasMore"]) == ([1, 2], True)
         assert ([m["version"] for m in second["data"]], second["hasMore"]) == ([3], False)
+
+
+class TestTime:
+    """`at` may be a time: the newest version that existed then, in pages and windows alike."""
+
+    @pytest.fixture
+    def stored(self, api: httpx.Client, context_id: str) -> list[dict[str, Any]]:
+        """Said on the first days of 2024, two of them at one moment; and one now."""
+        days = [user(createdAt=f"2024-01-0{day}T00:00:00Z", tokenCount=10) for day in (1, 2, 2, 3)]
+        return append(api, context_id, *days, user(tokenCount=10))
+
+    @pytest.fixture(params=["messages?limit=10&", "messages?order=desc&", "window?budget=1000&"])
+    def asked(self, request: pytest.FixtureRequest, context_id: str) -> str:
+        return f"/api/v1/contexts/{context_id}/{request.param}at="
+
+    @pytest.mark.parametrize(
+        ("at", "version"),
+        [
+            ("0001-01-01T00:00:00Z", 0),
+            ("2023-12-31T23:59:59.999999Z", 0),
+            ("2024-01-01T00:00:00Z", 1),
+            ("2024-01-01T00:00:00.000001Z", 1),
+            ("2024-01-01T12:00:00Z", 1),
+            ("2024-01-01T23:59:59.999999Z", 1),
+            ("2024-01-02T00:00:00Z", 3),
+            ("2024-01-02T23:59:59.999999999Z", 3),
+            ("2024-01-03T00:00:00Z", 4),
+            ("2024-02-29T00:00:00Z", 4),
+            ("2999-01-01T00:00:00Z", 5),
+            ("9999-12-31T23:59:59Z", 5),
+            # The same moment, written in other ways.
+            ("2024-01-02T01:30:00%2B01:30", 3),
+            ("2024-01-02T01:30:00+01:30", 3),
+            ("2024-01-02T01:29:59+01:30", 1),
+            ("2024-01-01T19:00:00-05:00", 3),
+            ("2024-01-01T18:59:59-05:00", 1),
+            ("2024-01-02t00:00:00z", 3),
+            ("2024-01-02t01:00:00.0+01:00", 3),
+        ],
+    )
+    def test_is_the_newest_version_that_existed_then(
+        self, api: httpx.Client, asked: str, stored: list[dict[str, Any]], at: str, version: int
+    ) -> None:
+        read, at_version = api.get(asked + at), api.get(f"{asked}{version}")
+
+        assert (read.status_code, read.content) == (200, at_version.content)
+        assert sorted(message["version"] for message in read.json()["data"]) == list(range(1, version + 1))
+        assert read.headers["etag"] == f'"{version}"'
+
+    def test_of_each_message_is_its_version(self, api: httpx.Client, asked: str, stored: list[dict[str, Any]]) -> None:
+        versions = [len(api.get(asked + message["createdAt"]).json()["data"]) for message in stored]
+
+        assert versions == [1, 3, 3, 4, 5]
+
+    def test_is_found_in_a_long_history(self, api: httpx.Client, context_id: str, asked: str) -> None:
+        minutes = [f"2024-01-01T{minute // 60:02}:{minute % 60:02}:00Z" for minute in range(700)]
+        append(api, context_id, *[user(createdAt=minute, tokenCount=1) for minute in minutes])
+
+        for version in (1, 2, 349, 350, 351, 699, 700):
+            assert api.get(asked + minutes[version - 1]).headers["etag"] == f'"{version}"'
+            just_behind = minutes[version - 1].replace(":00Z", ":59.9Z")
+            assert api.get(asked + just_behind).headers["etag"] == f'"{version}"'
+
+    def test_of_an_empty_context_is_version_0(self, api: httpx.Client, asked: str) -> None:
+        for at in ("2024-01-01T00:00:00Z", "2999-01-01T00:00:00Z"):
+            read = api.get(asked + at)
+            assert (read.json()["data"], read.headers["etag"]) == ([], '"0"')
+
+    def test_does_not_move_with_what_comes_after(
+        self, api: httpx.Client, context_id: str, asked: str, stored: list[dict[str, Any]]
+    ) -> None:
+        first = api.get(asked + "2024-01-02T12:00:00Z")
+        append(api, context_id, user())
+
+        again = api.get(asked + "2024-01-02T12:00:00Z", headers={"if-none-match": first.headers["etag"]})
+
+        assert (again.status_code, again.headers["etag"]) == (304, '"3"')
+        assert api.get(asked + "2024-01-02T12:00:00Z").content == first.content
+
+    def test_pages_to_its_end(self, api: httpx.Client, context_id: str, stored: list[dict[str, Any]]) -> None:
+        at: dict[str, Any] = {"limit": 2, "at": "2024-01-02T12:00:00+00:00"}
+        first = api.get(path(context_id), params=at).json()
+        second = api.get(path(context_id), params={**at, "cursor": first["nextCursor"]}).json()
+
+        assert first == {"data": stored[:2], "nextCursor": 2, "hasMore": True}
+        assert second == {"data": stored[2:3], "nextCursor": None, "hasMore": False}
+
+    @pytest.mark.parametrize(
+        "at",
+        [
+            "",
+            "now",
+            "yesterday",
+            "2024-01-01",
+            "2024-01-01T00:00Z",
+            "2024-01-01T00:00:00",
+            "2024-01-01%2000:00:00Z",
+            "2024-01-01+00:00:00Z",
+            "2024-13-01T00:00:00Z",
+            "2024-02-30T00:00:00Z",
+            "2024-01-01T25:00:00Z",
+            "2024-01-01T00:00:60Z",
+            "2024-01-01T00:00:00%2B24:00",
+            "2024-01-01T00:00:00%2B0100",
+            "0001-01-01T00:00:00%2B23:59",
+            "0000-01-01T00:00:00Z",
+            "2024-01-01T00:00:00Z%00",
+            "20240101T000000Z",
+            "1704067200.5",
+            "1e9",
+        ],
+    )
+    def test_that_is_none_is_refused(self, api: httpx.Client, asked: str, at: str) -> None:
+        refused = api.get(asked + at)
+
+        assert (refused.status_code, refused.json()["code"]) == (400, "invalid_parameter")
+        assert [place["pointer"] for place in refused.json()["errors"]] == ["/at"]

@@ -36,6 +36,7 @@ class TestPaths:
             "/api/v1/contextss",
             f"{CONTEXTS}/{uuid.uuid4()}/nope",
             f"{CONTEXTS}/{uuid.uuid4()}/messages/5",
+            f"{CONTEXTS}/{uuid.uuid4()}/compactions/1/nope",
             "/favicon.ico",
             "/lib/config.py",
             "/..%2f..%2fetc/passwd",
@@ -62,8 +63,8 @@ class TestPaths:
         ],
     )
     def test_an_id_that_is_no_uuid_is_refused_on_every_route(self, api: httpx.Client, text: str) -> None:
-        for path in (f"{CONTEXTS}/{text}", f"{CONTEXTS}/{text}/messages", f"{CONTEXTS}/{text}/window?budget=1"):
-            assert_problem(api.get(path), 400, "invalid_id")
+        for path in ("", "/messages", "/window?budget=1", "/compactions", "/compactions/1"):
+            assert_problem(api.get(f"{CONTEXTS}/{text}{path}"), 400, "invalid_id")
 
     def test_any_uuid_of_rfc_9562_is_an_id(self, api: httpx.Client) -> None:
         for text in (uuid.uuid1(), uuid.uuid4(), uuid.UUID(int=0), uuid.UUID(int=2**128 - 1)):
@@ -79,6 +80,8 @@ class TestMethods:
             (f"{CONTEXTS}/{uuid.uuid4()}", {"GET", "HEAD", "PATCH", "DELETE", "OPTIONS"}),
             (f"{CONTEXTS}/{uuid.uuid4()}/messages", {"GET", "HEAD", "POST", "OPTIONS"}),
             (f"{CONTEXTS}/{uuid.uuid4()}/window", {"GET", "HEAD", "OPTIONS"}),
+            (f"{CONTEXTS}/{uuid.uuid4()}/compactions", {"GET", "HEAD", "POST", "OPTIONS"}),
+            (f"{CONTEXTS}/{uuid.uuid4()}/compactions/1", {"GET", "HEAD", "DELETE", "OPTIONS"}),
         ],
     )
     def test_those_not_served_get_405_and_options_the_list(self, api: httpx.Client, path: str, allow: set[str]) -> None:
@@ -239,6 +242,7 @@ class TestParameters:
     def test_that_are_unknown_are_refused_on_every_route(self, api: httpx.Client, context_id: str) -> None:
         """A client that sends `?dryRun=1` must not have its context deleted."""
         path, batch = f"{CONTEXTS}/{context_id}", {"messages": [{"role": "user", "content": "x"}]}
+        compaction = {"throughVersion": 1, "summary": "x"}
         for refused in (
             api.get("/api/health?x=1"),
             api.get(f"{CONTEXTS}?x=1"),
@@ -249,6 +253,10 @@ class TestParameters:
             api.get(f"{path}/messages?x=1"),
             api.post(f"{path}/messages?x=1", json=batch),
             api.get(f"{path}/window?budget=1&x=1"),
+            api.get(f"{path}/compactions?x=1"),
+            api.post(f"{path}/compactions?x=1", json=compaction),
+            api.get(f"{path}/compactions/1?x=1"),
+            api.delete(f"{path}/compactions/1?x=1"),
         ):
             problem = assert_problem(refused, 400, "invalid_parameter")
             assert problem["errors"] == [{"pointer": "/x", "detail": "is unknown here"}]

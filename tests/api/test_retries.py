@@ -1,5 +1,7 @@
 """Retries and races: what is sent twice is stored once, and a writer can say which version it has seen."""
 
+import re
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import uuid4
@@ -269,6 +271,112 @@ class TestIfNoneMatch:
 
         assert renamed.headers["etag"] != etag
         assert api.get(f"{CONTEXTS}/{context_id}", headers={"if-none-match": etag}).status_code == 200
+
+
+class TestWindowETag:
+    """`"version"` while nothing else counts, then `"version.N"`: N moves with all that changes windows beside messages.
+
+    N's last three digits are those of whoever wrote the messages' shape, which is ours: 000.
+    """
+
+    def etag(self, api: httpx.Client, context_id: str, **params: Any) -> str:
+        """The window's; it must be 304 with itself."""
+        url, params = f"{CONTEXTS}/{context_id}/window", {"budget": 10, **params}
+        etag: str = api.get(url, params=params).headers["etag"]
+        assert api.get(url, params=params, headers={"if-none-match": etag}).status_code == 304
+        return etag
+
+    def test_is_the_version_while_only_messages_count(self, api: httpx.Client, context_id: str) -> None:
+        assert self.etag(api, context_id) == '"0"'
+        post(api, path(context_id), body("a", "b"))
+        assert self.etag(api, context_id) == '"2"'
+        assert self.etag(api, context_id, at=1) == '"1"'
+        assert self.etag(api, context_id, include="figures") == '"2"'
+
+    def test_moves_with_policies_and_compactions_made_and_undone(self, api: httpx.Client, context_id: str) -> None:
+        context, compactions = f"{CONTEXTS}/{context_id}", f"{CONTEXTS}/{context_id}/compactions"
+        post(api, path(context_id), body("a", "b", "c"))
+        compaction = {"throughVersion": 2, "summary": "s"}
+        seen = [self.etag(api, context_id)]
+        changes: list[Callable[[], httpx.Response]] = [
+            lambda: api.patch(context, json={"policy": {"step": 1}}),
+            lambda: api.post(compactions, json=compaction),
+            lambda: api.delete(f"{compactions}/1"),
+            lambda: api.post(compactions, json=compaction),
+            lambda: post(api, path(context_id), body("d")),
+            lambda: api.patch(context, json={"policy": None}),
+            lambda: api.delete(f"{compactions}/2"),
+        ]
+        for change in changes:
+            assert change().status_code in {200, 201}
+            etag = self.etag(api, context_id)
+            assert etag not in seen
+            for older in seen:
+                url = f"{context}/window?budget=10"
+                assert api.get(url, headers={"if-none-match": older}).status_code == 200
+            seen.append(etag)
+
+        assert seen[0] == '"3"'
+        assert all(re.fullmatch(r'"[34]\.[1-9][0-9]*000"', etag) for etag in seen[1:])
+        assert [etag.startswith('"4.') for etag in seen[1:]] == [False] * 4 + [True] * 3
+
+    def test_of_the_past_moves_with_them_as_well(self, api: httpx.Client, context_id: str) -> None:
+        post(api, path(context_id), body("a", "b"))
+        before = self.etag(api, context_id, at=1)
+        api.patch(f"{CONTEXTS}/{context_id}", json={"policy": {"keepRequest": True}})
+
+        after = self.etag(api, context_id, at=1)
+
+        assert before == '"1"'
+        assert re.fullmatch(r'"1\.[1-9][0-9]*000"', after)
+
+    def test_stays_with_what_changes_no_window(self, api: httpx.Client, context_id: str) -> None:
+        context, compactions = f"{CONTEXTS}/{context_id}", f"{CONTEXTS}/{context_id}/compactions"
+        post(api, path(context_id), body("a", "b", "c"))
+        api.patch(context, json={"policy": {"step": 1}})
+        compaction = {"throughVersion": 2, "summary": "s", "expectedNumber": 0}
+        assert post(api, compactions, compaction, idempotency_key="k").status_code == 201
+        api.delete(f"{compactions}/1")
+        etag = self.etag(api, context_id)
+
+        for unchanged, status in (
+            (api.patch(context, json={"name": "n", "metadata": {"a": 1}}), 200),
+            (api.patch(context, json={"externalId": str(uuid4())}), 200),
+            (api.patch(context, json={"policy": {"step": -1}}), 400),
+            (api.patch(context, json={"policy": {"step": 2}}, headers={"if-match": '"x"'}), 412),
+            (post(api, compactions, compaction, idempotency_key="k"), 201),
+            (api.post(compactions, json={**compaction, "expectedNumber": 1}), 409),
+            (api.post(compactions, json={**compaction, "throughVersion": 4}), 400),
+            (api.delete(f"{compactions}/1"), 200),
+            (api.delete(f"{compactions}/2"), 404),
+        ):
+            assert unchanged.status_code == status
+            assert self.etag(api, context_id) == etag
+
+    def test_is_not_that_of_messages_and_contexts(self, api: httpx.Client, context_id: str) -> None:
+        """Pages show neither policies nor compactions."""
+        post(api, path(context_id), body("a", "b"))
+        api.patch(f"{CONTEXTS}/{context_id}", json={"policy": {"step": 1}})
+        api.post(f"{CONTEXTS}/{context_id}/compactions", json={"throughVersion": 1, "summary": "s"})
+
+        assert api.get(path(context_id)).headers["etag"] == '"2"'
+        assert api.get(f"{CONTEXTS}/{context_id}").headers["etag"] != self.etag(api, context_id)
+
+    def test_in_if_match_of_an_append_is_its_version_in_either_form(self, api: httpx.Client, context_id: str) -> None:
+        plain = self.etag(api, context_id)
+        assert post(api, path(context_id), body("a"), if_match=plain).status_code == 201
+        api.patch(f"{CONTEXTS}/{context_id}", json={"policy": {"step": 1}})
+        numbered = self.etag(api, context_id)
+        api.patch(f"{CONTEXTS}/{context_id}", json={"policy": {"step": 2}})
+
+        assert post(api, path(context_id), body("b"), if_match='"1"').status_code == 201
+        for stale in (plain, numbered, '"1"'):
+            refused = post(api, path(context_id), body("c"), if_match=stale)
+            assert (refused.status_code, refused.json()["currentVersion"]) == (412, 2)
+        # A change of the policy alone does not stop an append.
+        now = self.etag(api, context_id)
+        api.patch(f"{CONTEXTS}/{context_id}", json={"policy": {"step": 3}})
+        assert post(api, path(context_id), body("c"), if_match=now).status_code == 201
 
 
 class TestCutConnections:

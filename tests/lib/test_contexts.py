@@ -10,11 +10,12 @@ import psycopg
 import pytest
 
 from lib import contexts, errors, messages
-from lib.models import Idempotency
+from lib.models import Idempotency, NewMessage
 
 Run = Callable[[Awaitable[Any]], Any]
 BATCH: dict[str, Any] = {
     "body": json.dumps({"messages": [{"role": "user", "content": "x"}]}),
+    "batch": [NewMessage(role="user", content="x")],
     "token_counts": [1],
 }
 

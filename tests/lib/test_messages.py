@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,15 +14,16 @@ import psycopg
 import pytest
 
 from lib import contexts, errors, messages
-from lib.models import Idempotency
+from lib.models import Append, Idempotency
 
 Run = Callable[[Awaitable[Any]], Any]
 Connect = Callable[[], Any]
 
 
-def batch(size: int) -> dict[str, Any]:
-    body = json.dumps({"messages": [{"role": "user", "content": f"m{i}"} for i in range(size)]})
-    return {"body": body, "token_counts": [3] * size}
+def batch(size: int, times: Sequence[datetime | None] = ()) -> dict[str, Any]:
+    given = [time and time.isoformat() for time in times] or [None] * size
+    body = json.dumps({"messages": [{"role": "user", "content": "x", "createdAt": time} for time in given]})
+    return {"body": body, "batch": Append.model_validate_json(body).messages, "token_counts": [3] * size}
 
 
 class TestAppend:
@@ -168,8 +169,8 @@ class TestAppend:
         async def again(first: list[datetime | None], later: list[datetime | None]) -> messages.Appended:
             async with connect() as conn:
                 context = await contexts.create(conn, body="{}")
-                await messages.append(conn, context.id, **batch(2), created_at=first, idempotency=key)
-                return await messages.append(conn, context.id, **batch(2), created_at=later, idempotency=key)
+                await messages.append(conn, context.id, **batch(2, first), idempotency=key)
+                return await messages.append(conn, context.id, **batch(2, later), idempotency=key)
 
         now = datetime.now(UTC)
         soon, past, future = now + timedelta(seconds=30), now - timedelta(hours=1), now + timedelta(hours=1)

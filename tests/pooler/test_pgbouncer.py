@@ -23,17 +23,18 @@ ROUNDS = 60
 WORKER = f"""
 import asyncio, json, sys
 from lib import contexts, db, health, messages, windows
+from lib.models import Append
 
 BODY = json.dumps({{"messages": [{{"role": "user", "content": "x"}}] * 3}})
+BATCH = Append.model_validate_json(BODY).messages
 
 async def one(context_id):
     async with db.connection() as conn:
-        await messages.append(conn, context_id, body=BODY, token_counts=[1, 2, 3])
+        await messages.append(conn, context_id, body=BODY, batch=BATCH, token_counts=[1, 2, 3])
     async with db.connection() as conn:
-        rows, _ = await messages.page(conn, context_id, limit=5)
-        assert len(rows) >= 3
+        assert len((await messages.page(conn, context_id, limit=5)).rows) >= 3
     async with db.connection() as conn:
-        assert (await windows.read(conn, context_id, budget=6)).messages
+        assert (await windows.read(conn, context_id, overrides={{"budget": 6}})).texts
         return conn.prepare_threshold
 
 async def main():
