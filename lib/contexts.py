@@ -3,7 +3,7 @@
 import base64
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -174,6 +174,10 @@ RETURNING {COLUMNS}
 """
 
 
+# Deadlocks of one request after which it is tried again.
+DEADLOCKS = 3
+
+
 async def update(
     conn: AsyncConnection[Any],
     context_id: UUID,
@@ -189,11 +193,11 @@ async def update(
     """
     parameters = {"context_id": context_id, "body": body, "policy": policy, "etags": etags}
     with _refusals():
-        try:
-            return await _change(conn, UPDATE, parameters)
-        except DeadlockDetected:
-            # Two contexts that swap their external ids wait for each other; the other one has gone on now.
-            return await _change(conn, UPDATE, parameters)
+        # Two contexts that swap their external ids wait for each other, until PostgreSQL lets one of them go on.
+        for _ in range(DEADLOCKS):
+            with suppress(DeadlockDetected):
+                return await _change(conn, UPDATE, parameters)
+        return await _change(conn, UPDATE, parameters)
 
 
 # OFFSET 0 keeps the time from being read twice.
