@@ -217,7 +217,7 @@ class TestMessagesThatAreThere:
 
         async def window(next_conn: psycopg.AsyncConnection[Any], context_id: UUID) -> Any:
             found = await windows.read(next_conn, context_id, overrides={"budget": budget})
-            return [json.loads(text.json)["version"] for text in found.messages], found.figures
+            return [json.loads(text)["version"] for text in found.texts], found.figures
 
         async def both() -> list[tuple[Any, Any]]:
             async with await psycopg.AsyncConnection.connect(schema.url, autocommit=True) as next_conn:
