@@ -116,6 +116,33 @@ class TestReads:
         for path in (f"{MESSAGES}?limit=60", f"{MESSAGES}?limit=60&order=desc"):
             assert_cheap(partial(cost, path.format(id=context_id), method="GET"))
 
+    def test_of_windows_of_many_images(
+        self, cost: Callable[..., dict[str, Any]], context_id: str, database: psycopg.Connection[Any]
+    ) -> None:
+        """Of one unit, which cannot be answered, and of a unit each, of which as many as can be carried are."""
+        window = f"/api/v1/contexts/{context_id}/window?budget=1000"
+        for each in (False, True):
+            database.execute("DELETE FROM messages WHERE context_id = %s", [context_id])
+            database.execute(
+                """
+                INSERT INTO messages (context_id, version, role, content, tool_calls, call_ids, tool_call_id,
+                    call_version, token_count, cumulative_tokens, created_at)
+                SELECT %(id)s, version, CASE WHEN calls THEN 'assistant' ELSE 'tool' END,
+                    CASE WHEN NOT calls THEN to_json(repeat('x', 3000000)) END, CASE WHEN calls THEN '[]'::json END,
+                    CASE WHEN calls THEN ARRAY['c'] END, CASE WHEN NOT calls THEN 'c' END,
+                    CASE WHEN NOT calls THEN CASE WHEN %(each)s THEN version - 1 ELSE 1 END END, 1, version, now()
+                FROM (
+                    SELECT version, version = 1 OR (%(each)s AND version %% 2 = 1) AS calls
+                    FROM generate_series(1, 160) AS version
+                ) AS said
+                """,
+                {"id": context_id, "each": each},
+            )
+            database.execute("UPDATE contexts SET latest_version = 160, total_tokens = 160 WHERE id = %s", [context_id])
+            assert_cheap(partial(cost, window, method="GET"), 200 if each else 413)
+        for policy in ("clearToolResults=0", "clearToolResults=0&step=400", "include=figures", "keepRequest=true"):
+            assert_cheap(partial(cost, f"{window}&{policy}", method="GET"))
+
     def test_of_a_list_of_contexts_with_much_metadata(
         self, cost: Callable[..., dict[str, Any]], context_id: str, database: psycopg.Connection[Any]
     ) -> None:

@@ -34,7 +34,7 @@ TOKENS = 10
 # Of one context; each reaches half of what had been said when it was made.
 COMPACTIONS = 1_000
 
-LONG_ID, IMAGES_ID, TOOLS_ID, COMPACTED_ID = (UUID(int=number) for number in (1, 2, 3, 4))
+LONG_ID, IMAGES_ID, TOOLS_ID, PIPELINED_ID, COMPACTED_ID = (UUID(int=number) for number in range(1, 6))
 START = datetime(2026, 1, 1, tzinfo=UTC)
 ORPHAN = json.dumps({"messages": [{"role": "tool", "content": "x", "toolCallId": "x"}]})
 ORPHANS = json.dumps({"messages": [{"role": "tool", "content": "x", "toolCallId": each} for each in "xy"]})
@@ -95,7 +95,12 @@ def windows_of() -> Iterator[Row]:
     """A window of 80 messages is on 3 pages; each look into an index touches 3 to 5, and walks touch the run again."""
     plain = {"bare": False, "at": None, "at_time": None, "content": True}
     for name, policy in POLICIES.items():
-        for context, history in ((LONG_ID, "tokens"), (IMAGES_ID, "images"), (TOOLS_ID, "tools")):
+        for context, history in (
+            (LONG_ID, "tokens"),
+            (IMAGES_ID, "images"),
+            (TOOLS_ID, "tools"),
+            (PIPELINED_ID, "pipelined"),
+        ):
             # Without tokens no budget ends a window, so it has all the messages that its bytes allow.
             most = 2_000 if context == IMAGES_ID else 100
             asked = {"context_id": context, "overrides": Jsonb({"budget": 800, **policy}), **plain}
@@ -244,7 +249,7 @@ SELECT id, version, role, to_json(repeat('x', 24)),
     CASE WHEN role = 'assistant' THEN json_build_array(json_build_object('id', 'c')) END,
     CASE WHEN role = 'assistant' THEN ARRAY['c'] END,
     CASE WHEN role = 'tool' THEN 'c' END,
-    CASE WHEN role = 'tool' THEN version - 1 END,
+    CASE WHEN role = 'tool' THEN greatest(version - %(lag)s, 0) END,
     %(tokens)s, %(tokens)s * version, %(start)s + version * interval '1 second'
 FROM context, (
     SELECT version, (%(roles)s::text[])[version %% cardinality(%(roles)s) + 1] AS role
@@ -282,7 +287,7 @@ FROM context, generate_series(1, %(length)s) AS version
 
 @pytest.fixture(scope="module", params=["alone", "beside thousands"])
 def world(request: pytest.FixtureRequest, database: psycopg.Connection[Any], database_url: str) -> Iterator[str]:
-    """The URL of a database with four long contexts, and thousands of short ones or one; nothing is analyzed yet."""
+    """The URL of a database with five long contexts, and thousands of short ones or one; nothing is analyzed yet."""
     name = f"plans_{request.param.partition(' ')[0]}"
     database.execute(SQL("CREATE DATABASE {}").format(Identifier(name)))
     url = database_url.replace("/postgres?", f"/{name}?")
@@ -293,15 +298,17 @@ def world(request: pytest.FixtureRequest, database: psycopg.Connection[Any], dat
                 conn.execute(SQL("ALTER TABLE {} SET (autovacuum_enabled = false)").format(Identifier(table)))
             short = {"length": SHORT, "tokens": TOKENS, "start": START}
             conn.execute(FILL_SHORT, {**short, "contexts": SHORT_CONTEXTS if "beside" in request.param else 100})
-            for context_id, tokens, roles in (
-                (LONG_ID, TOKENS, ["user"]),
-                (IMAGES_ID, 0, ["user"]),
-                # A loop of calls without a request.
-                (TOOLS_ID, TOKENS, ["assistant", "tool"]),
-                (COMPACTED_ID, TOKENS, ["assistant", "tool"]),
+            loop = ["assistant", "tool"]
+            for context_id, tokens, roles, lag in (
+                (LONG_ID, TOKENS, ["user"], 0),
+                (IMAGES_ID, 0, ["user"], 0),
+                # Calls without a request; and such that are made before the last has been answered.
+                (TOOLS_ID, TOKENS, loop, 1),
+                (PIPELINED_ID, TOKENS, loop, 3),
+                (COMPACTED_ID, TOKENS, loop, 1),
             ):
-                named = {"id": context_id, "name": str(context_id), "created_at": datetime.now(UTC), "roles": roles}
-                conn.execute(FILL, {**named, "length": LONG, "tokens": tokens, "start": START})
+                named = {"id": context_id, "name": str(context_id), "created_at": datetime.now(UTC), "start": START}
+                conn.execute(FILL, {**named, "length": LONG, "tokens": tokens, "roles": roles, "lag": lag})
             summaries = {"id": COMPACTED_ID, "count": COMPACTIONS, "every": LONG // COMPACTIONS, "start": START}
             conn.execute(FILL_COMPACTIONS, summaries)
             conn.execute("UPDATE contexts SET compaction_count = %s WHERE id = %s", [COMPACTIONS, COMPACTED_ID])
