@@ -57,30 +57,40 @@ VALUES (%(count)s, %(count)s::bigint * %(tokens)s, %(count)s)
 RETURNING id
 """
 
-# Turns of four: a question, an assistant's tool call, its result, the answer.
+# Turns of four: a question, an assistant's tool call, its result, the answer. The first question is a system message,
+# and behind the last one the assistant asks itself: one long loop of calls.
 FILL = """
 INSERT INTO messages (
-    context_id, version, role, content, tool_calls, call_ids, tool_call_id, tool_name,
+    context_id, version, role, content, tool_calls, call_ids, tool_call_id, call_version, tool_name,
     token_count, cumulative_tokens, created_at
 )
 SELECT %(context_id)s, version,
-    CASE turn WHEN 0 THEN 'user' WHEN 2 THEN 'tool' ELSE 'assistant' END,
+    CASE WHEN version = 1 THEN 'system' WHEN turn = 0 AND version <= %(last_question)s THEN 'user'
+        WHEN turn = 2 THEN 'tool' ELSE 'assistant' END,
     CASE WHEN turn <> 1 THEN to_json(%(text)s::text) END,
     CASE WHEN turn = 1 THEN json_build_array(json_build_object('id', 'call_' || version, 'type', 'function',
         'function', json_build_object('name', 'read_file', 'arguments', to_json(%(text)s::text)::text))) END,
     CASE WHEN turn = 1 THEN ARRAY['call_' || version] END,
     CASE WHEN turn = 2 THEN 'call_' || version - 1 END,
+    CASE WHEN turn = 2 THEN version - 1 END,
     CASE WHEN turn = 2 THEN 'read_file' END,
     %(tokens)s, version * %(tokens)s, now() - interval '1 second' * (%(count)s - version)
 FROM (SELECT version, (version - 1) %% 4 AS turn FROM generate_series(1, %(count)s::bigint) AS version) AS numbered
 """
 
 
-async def fill(conn: AsyncConnection[Any], count: int) -> UUID:
-    """A context of count messages of TOKENS tokens each."""
+async def fill(conn: AsyncConnection[Any], count: int, *, last_question: int | None = None) -> UUID:
+    """A context of count messages of TOKENS tokens each; last_question is a version, None for no such end."""
     cursor = await conn.execute(NEW_CONTEXT, {"count": count, "tokens": TOKENS})
     context_id: UUID = (await cursor.fetchall())[0][0]
-    await conn.execute(FILL, {"context_id": context_id, "count": count, "tokens": TOKENS, "text": TEXT})
+    parameters = {
+        "context_id": context_id,
+        "count": count,
+        "last_question": last_question or count,
+        "tokens": TOKENS,
+        "text": TEXT,
+    }
+    await conn.execute(FILL, parameters)
     return context_id
 
 
