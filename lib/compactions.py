@@ -10,7 +10,7 @@ from psycopg.rows import class_row
 
 from lib import errors
 from lib.errors import Place
-from lib.models import MAX_BODY_BYTES, Idempotency
+from lib.models import MAX_BODY_BYTES, MAX_METADATA_BYTES, Idempotency
 
 
 def _compaction_json(undone_at: str) -> str:
@@ -101,20 +101,25 @@ async def make(
         "key": idempotency and idempotency.key,
         "fingerprint": idempotency and idempotency.fingerprint,
     }
-    made, refused = None, None
+    made, refusal = None, None
     async with conn.cursor(row_factory=class_row(Made)) as cursor:
         try:
             await cursor.execute(MAKE, parameters)
             made = await cursor.fetchone()
         except IntegrityError as error:
-            if error.diag.constraint_name not in REFUSALS:
+            refusal = error.diag.constraint_name
+            if refusal not in REFUSALS:
                 raise
-            refused = through_version if error.diag.constraint_name == REFUSALS[1] else None
-    return made or await _not_made(conn, context_id, idempotency, refused)
+    return made or await _not_made(conn, context_id, idempotency, refusal, through_version)
 
 
-# Why the database refuses a compaction: another is in force, its version, or its key.
-REFUSALS = ("compactions_expected_number_check", "compactions_through_version_check", "compactions_key_key")
+# Why the database refuses a compaction: another is in force, its version, its metadata, or its key.
+EXPECTED, THROUGH, METADATA, KEY = REFUSALS = (
+    "compactions_expected_number_check",
+    "compactions_through_version_check",
+    "compactions_metadata_check",
+    "compactions_key_key",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,14 +138,9 @@ class Claim:
 
 
 CLAIM = f"""
-SELECT coalesce((
-        SELECT made.number FROM compactions AS made
-        WHERE made.context_id = context.id AND made.undone_at IS NULL
-        ORDER BY made.through_version DESC, made.number DESC
-        LIMIT 1
-    ), 0) AS in_force,
-    CASE WHEN refused IS NOT NULL THEN compactable_to(id, latest_version, refused) END AS before,
-    CASE WHEN refused IS NOT NULL THEN compactable_from(id, latest_version, refused) END AS after,
+SELECT compaction_in_force(id) AS in_force,
+    CASE WHEN %(refused)s::bigint IS NOT NULL THEN compactable_to(id, latest_version, refused) END AS before,
+    CASE WHEN %(refused)s::bigint IS NOT NULL THEN compactable_from(id, latest_version, refused) END AS after,
     compaction.fingerprint, compaction.number, CASE WHEN compaction.number IS NOT NULL THEN {MADE_JSON} END AS json
 FROM (SELECT *, least(%(refused)s::bigint, latest_version) AS refused FROM contexts) AS context
 LEFT JOIN compactions AS compaction ON compaction.context_id = context.id AND compaction.key = %(key)s
@@ -149,12 +149,10 @@ WHERE id = %(context_id)s AND deleted_at IS NULL
 
 
 async def _not_made(
-    conn: AsyncConnection[Any], context_id: UUID, idempotency: Idempotency | None, refused: int | None
+    conn: AsyncConnection[Any], context_id: UUID, idempotency: Idempotency | None, refusal: str | None, through: int
 ) -> Made:
-    """The first answer to the same key, whatever has come since; raises why nothing was made.
-
-    refused is the version that was refused, if that was the reason.
-    """
+    """The first answer to the same key, whatever has come since; raises why nothing was made."""
+    refused = through if refusal == THROUGH else None
     parameters = {"context_id": context_id, "refused": refused, "key": idempotency and idempotency.key}
     async with conn.cursor(row_factory=class_row(Claim)) as cursor:
         await cursor.execute(CLAIM, parameters)
@@ -165,6 +163,8 @@ async def _not_made(
         if claim.fingerprint != idempotency.fingerprint:
             raise errors.IdempotencyKeyReused
         return Made(claim.number, claim.json, replayed=True)
+    if refusal == METADATA:
+        raise errors.InvalidBody(places=[Place("/metadata", f"must not be larger than {MAX_METADATA_BYTES:,} bytes")])
     if refused is None:
         raise errors.CompactionConflict(claim.in_force)
     near = [str(version) for version in (claim.before, claim.after) if version]

@@ -10,6 +10,7 @@ from uuid import UUID
 from psycopg import AsyncConnection
 from psycopg.errors import IntegrityError
 from psycopg.rows import args_row, class_row
+from psycopg.types.numeric import Int8
 
 from lib import errors
 from lib.errors import Place, Problem
@@ -354,9 +355,10 @@ async def page(
     return Page(found if found[0].version else [], found[0].shown_version)
 
 
-def point(at: int | datetime | None) -> dict[str, int | datetime | None]:
+def point(at: int | datetime | None) -> dict[str, Int8 | datetime | None]:
     """A point in time as statements take it: a version or a time."""
-    return {"at": at if isinstance(at, int) else None, "at_time": at if isinstance(at, datetime) else None}
+    # Of one type, as each type of a parameter is another prepared statement.
+    return {"at": Int8(at) if isinstance(at, int) else None, "at_time": at if isinstance(at, datetime) else None}
 
 
 def check_at(at: int | datetime | None, latest_version: int) -> None:

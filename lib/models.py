@@ -59,14 +59,6 @@ type Role = Literal["system", "user", "assistant", "tool"]
 type Order = Literal["asc", "desc"]
 
 
-def flat(statement: str) -> str:
-    """A statement of SQL without what indents its lines.
-
-    psycopg reads one of more than 4,096 characters anew whenever it is executed: 50 to 100 microseconds (measured).
-    """
-    return re.sub(r"\n\s+", "\n", statement)
-
-
 def _integral(value: Any) -> Any:
     """JSON has one kind of number, so 5.0 is the integer 5 (JSON Schema, 6.1.1)."""
     return int(value) if isinstance(value, float) and value.is_integer() else value

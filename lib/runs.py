@@ -98,18 +98,20 @@ def choose(candidates: Sequence[Candidate], version: int, competing: int, limits
     now = then = list(accumulate(tokens))
     cleared: set[int] = set()
     if limits.clear is not None and competing > budget:
-        # Cleared are tool messages up to and with which no more tokens compete than these.
+        # Clearable are tool messages up to and with which no more tokens compete than these.
         most = edge - step - limits.clear
         behind = accumulate(tokens, initial=0)
-        clear = [call is not None and competing - newer <= most for call, newer in zip(calls, behind, strict=False)]
-        then = list(
-            accumulate(min(count, CLEARED_TOKENS) if c else count for count, c in zip(tokens, clear, strict=True))
-        )
-        # The newest unit never is now; at the next edge it may no longer be the newest.
-        cleared = {place for place, c in enumerate(clear) if c and place > openings[0]}
+        shrunk = [message.cleared_tokens for message in reversed(candidates)]
+        clearable = {
+            place
+            for place, (call, newer) in enumerate(zip(calls, behind, strict=False))
+            if call is not None and competing - newer <= most
+        }
+        then = list(accumulate(shrunk[place] if place in clearable else count for place, count in enumerate(tokens)))
+        # The newest unit never is cleared now; at the next edge it may no longer be the newest.
+        cleared = {place for place in clearable if place > openings[0]}
         for place in cleared:
-            message = candidates[-1 - place]
-            tokens[place], sizes[place] = min(tokens[place], CLEARED_TOKENS), message.cleared_bytes or 0
+            tokens[place], sizes[place] = shrunk[place], candidates[-1 - place].cleared_bytes or 0
         now = list(accumulate(tokens))
     size = list(accumulate(sizes))
 
@@ -118,9 +120,9 @@ def choose(candidates: Sequence[Candidate], version: int, competing: int, limits
         bisect_right(openings, budget - ahead, key=then.__getitem__),
     )
     cut = fitting == len(openings) and not whole
-    newer = then[openings[fitting - 1]] if fitting else 0
+    held = then[openings[fitting - 1]] if fitting else 0
     # A unit longer than a step, cut off by the edge alone, stays as long as it fits: it is what was just read.
-    if fitting < len(openings) and now[openings[fitting]] <= budget and then[openings[fitting]] - newer > step:
+    if fitting < len(openings) and now[openings[fitting]] <= budget and then[openings[fitting]] - held > step:
         fitting += 1
     # Never nothing: where not even the newest unit fits, it comes alone.
     fitting = max(fitting, 1)
@@ -135,12 +137,13 @@ def choose(candidates: Sequence[Candidate], version: int, competing: int, limits
     first = candidates[-1 - opening].version
     # No answer without its call.
     lost = {place for place in range(opening) if (call := calls[place]) is not None and call < first}
-    held = candidates[-1 - opening :]
     return Run(
         first=first,
         limits=limits,
         edge=None if cut else edge,
-        messages=[candidates[-1 - place] for place in range(opening, -1, -1) if place not in lost] if lost else held,
+        messages=[candidates[-1 - place] for place in range(opening, -1, -1) if place not in lost]
+        if lost
+        else candidates[-1 - opening :],
         cleared=frozenset(candidates[-1 - place].version for place in cleared - lost if place <= opening),
         used=now[opening] - sum(tokens[place] for place in lost),
         bytes=size[opening] - sum(sizes[place] for place in lost),

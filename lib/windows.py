@@ -5,7 +5,8 @@ chooses among them. Must read in proportion to the window, however long the hist
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from operator import attrgetter
@@ -18,8 +19,8 @@ from psycopg.types.json import Jsonb
 
 from lib import errors
 from lib.errors import Place
-from lib.messages import ENVELOPE_BYTES, MESSAGE_BYTES, MESSAGE_JSON, NAME_BYTES, check_at, message_json, point
-from lib.models import MAX_BODY_BYTES, MAX_PAGE_BYTES, flat
+from lib.messages import ENVELOPE_BYTES, MESSAGE_JSON, check_at, message_json, point
+from lib.models import MAX_BODY_BYTES, MAX_PAGE_BYTES
 from lib.runs import CLEARED, CLEARED_TOKENS, Candidate, Limits, Run, choose
 
 # More messages than these are over MAX_PAGE_BYTES, as bytes are counted here.
@@ -29,27 +30,43 @@ MAX_MESSAGES = MAX_PAGE_BYTES // ENVELOPE_BYTES
 RENDERER = 0
 RENDERERS = 1000
 
+# The ids of pending calls in an answer: what MAX_PAGE_BYTES leaves, and some for the other figures.
+MAX_PENDING_BYTES = 65_536
+
 # A compaction that would save less than this part of the budget is not worth a call of a model.
 LEAST_SAVED = 10
+
+
+def _flat(statement: str) -> str:
+    """A statement without what indents its lines.
+
+    psycopg reads one of more than 4,096 characters anew whenever it is executed: 50 to 100 microseconds (measured).
+    """
+    return re.sub(r"\n\s+", "\n", statement)
+
 
 CLEARED_JSON = message_json(
     content=f"'\"{CLEARED}\"'", tokens=f"least(message.token_count, {CLEARED_TOKENS})", more=',"cleared":true'
 )
 
-# What a message adds to an answer, in bytes; the ids of its calls may stand among the pending ones too. An answer to no
-# call is in no window.
-SENT_BYTES = f"""CASE WHEN call_version > 0 OR role <> 'tool' THEN {MESSAGE_BYTES} + {ENVELOPE_BYTES}
-+ coalesce(octet_length(array_to_json(call_ids)::text), 0) ELSE 0 END"""
-CLEARED_BYTES = f"""CASE WHEN call_version > 0
-THEN octet_length(metadata::text) + {NAME_BYTES} + {ENVELOPE_BYTES} ELSE 0 END"""
+# What a message adds to an answer at most, in bytes, without its texts being read: JSON may take six for one. An answer
+# to no call is in no window.
+NAMES = ("tool_call_id", "tool_name", "model")
+NAME_BYTES = f"6 * ({' + '.join(f'coalesce(octet_length({name}), 0)' for name in NAMES)}) + {ENVELOPE_BYTES}"
+SENT_BYTES = f"CASE WHEN call_version > 0 OR role <> 'tool' THEN json_bytes + {NAME_BYTES} ELSE 0 END"
+CLEARED_BYTES = f"CASE WHEN call_version > 0 THEN octet_length(metadata::text) + {NAME_BYTES} ELSE 0 END"
 
 # window_reach turns the budget into a range of versions, by looks into indexes: with both of its ends known no plan
 # reads more than the range. What is cleared depends on where the next edge lies, which Python decides: what is cleared
-# for certain comes without its content, and what may be cleared comes both ways.
-# One row, of version 0, has what is known beside messages, as JSON. The rows come in no order, as Python sorts them in
-# less time.
-WINDOW = flat(f"""
-WITH reach AS MATERIALIZED (
+# for certain comes without its content, and what may be cleared comes both ways. One row, of version 0, has what is
+# known beside messages, as JSON.
+# The rows come in no order, as Python sorts them in less time. The context's id is hidden from the planner, which would
+# plan short histories anew each time. Single versions are read as ranges in order: else PostgreSQL may look for them in
+# messages_window_idx, by walking all of a history.
+WINDOW = _flat(f"""
+WITH context AS MATERIALIZED (
+    SELECT %(context_id)s::uuid AS id
+), reach AS MATERIALIZED (
     SELECT * FROM window_reach(
         %(context_id)s, %(bare)s, %(overrides)s, %(at)s, %(at_time)s, {MAX_MESSAGES}, %(content)s
     )
@@ -60,19 +77,24 @@ FROM reach
 UNION ALL
 SELECT message.version, head, token_count, role = 'user', CASE role WHEN 'tool' THEN coalesce(call_version, 0) END,
     call_ids, tool_call_id, bytes, cleared_bytes,
-    CASE WHEN %(content)s AND coalesce(message.version >= newest_opening OR role <> 'tool'
+    CASE WHEN %(content)s AND bytes > 0 AND coalesce(message.version >= newest_opening OR role <> 'tool'
             OR cumulative_tokens > cleared_at_least, true)
         AND CASE WHEN cleared_bytes IS NULL THEN least_bytes ELSE most_bytes END <= {MAX_BODY_BYTES}
         THEN {MESSAGE_JSON} END,
     CASE WHEN %(content)s AND cleared_bytes IS NOT NULL AND least_bytes <= {MAX_BODY_BYTES}
         THEN {CLEARED_JSON} END
 FROM reach
+CROSS JOIN context
 CROSS JOIN LATERAL (
-    SELECT *, summary_bytes + sum(bytes) OVER () AS least_bytes, 0::bigint AS most_bytes
+    SELECT *, summary_bytes + sum(bytes) OVER (ORDER BY version ROWS UNBOUNDED PRECEDING) AS least_bytes,
+        0::bigint AS most_bytes
     FROM (
-        SELECT first.*, {SENT_BYTES} AS bytes, true AS head, NULL::integer AS cleared_bytes
-        FROM messages AS first
-        WHERE context_id = %(context_id)s AND first.version = ANY (head_versions)
+        SELECT kept.*, {SENT_BYTES} AS bytes, true AS head, NULL::integer AS cleared_bytes
+        FROM unnest(head_versions) AS place
+        CROSS JOIN LATERAL (
+            SELECT * FROM messages WHERE context_id = context.id AND version BETWEEN place AND place
+            ORDER BY version LIMIT 1
+        ) AS kept
     ) AS opening
     UNION ALL
     SELECT *, sum(coalesce(cleared_bytes, bytes)) OVER newest_first, sum(bytes) OVER newest_first
@@ -80,7 +102,7 @@ CROSS JOIN LATERAL (
         SELECT newest.*, {SENT_BYTES} AS bytes, false AS head,
             CASE WHEN role = 'tool' AND cumulative_tokens <= cleared_at_most THEN {CLEARED_BYTES} END AS cleared_bytes
         FROM messages AS newest
-        WHERE context_id = %(context_id)s AND newest.version BETWEEN first_version AND reach.version
+        WHERE context_id = context.id AND newest.version BETWEEN first_version AND reach.version
         ORDER BY newest.version DESC
     ) AS walked
     WINDOW newest_first AS (ORDER BY version DESC ROWS UNBOUNDED PRECEDING)
@@ -118,7 +140,8 @@ class Facts(NamedTuple):
         """The JSON text of the summary as a message of a window. shapes.Summary says the same in Python."""
         return (
             f'{{"id":null,"contextId":"{summary["context_id"]}","version":null,"role":"{summary["role"]}","content":'
-            f'{json.dumps(summary["content"])},"toolCalls":null,"toolCallId":null,"toolName":null,"model":null,'
+            f'{json.dumps(summary["content"], ensure_ascii=False)},"toolCalls":null,"toolCallId":null,'
+            '"toolName":null,"model":null,'
             f'"metadata":{summary["metadata"]},"tokenCount":{self.summary_tokens},"hasEmbedding":false,'
             f'"createdAt":"{summary["created_at"]}","compactionNumber":{self.number}}}'
         )
@@ -248,7 +271,7 @@ def _window(facts: Facts, rows: Sequence[Candidate], *, content: bool) -> Window
         "compaction": {"number": facts.number, "throughVersion": facts.through_version} if facts.number else None,
         "clearedCount": len(run.cleared),
         "tokensToEdge": None if run.edge is None else run.edge - facts.competing,
-        "pendingCalls": list(_pending(run.messages)),
+        "pendingCalls": _pending(run.messages),
         "compactionDue": _due(facts, budget),
         "policy": _clamped(policy, run.limits, budget),
     }
@@ -259,14 +282,19 @@ def _keep_tokens(member: Mapping[str, int] | None) -> int | None:
     return None if member is None else member["keepTokens"]
 
 
-def _pending(messages: Sequence[Candidate]) -> Iterator[str]:
-    """The ids of the calls in a run that no message answers, in order; messages are the run's."""
+def _pending(messages: Sequence[Candidate]) -> list[str]:
+    """The ids of the calls in a run that no message answers, in order, up to MAX_PENDING_BYTES of them."""
     answered = {(message.call_version, message.tool_call_id) for message in messages if message.call_version}
+    pending: list[str] = []
+    size = 0
     for message in messages:
-        if message.call_ids:
-            for call_id in message.call_ids:
-                if (message.version, call_id) not in answered:
-                    yield call_id
+        for call_id in message.call_ids or ():
+            if (message.version, call_id) not in answered:
+                size += len(json.dumps(call_id, ensure_ascii=False).encode())
+                if size > MAX_PENDING_BYTES:
+                    return pending
+                pending.append(call_id)
+    return pending
 
 
 def _due(facts: Facts, budget: int) -> dict[str, int] | None:

@@ -21,7 +21,13 @@ DECLARE
 BEGIN
     WHILE existed + 1 < later LOOP
         middle := (existed + later) / 2;
-        IF (SELECT created_at <= moment FROM messages WHERE context_id = of_context AND version = middle) THEN
+        -- Ordered, so that it is read by the primary key, whatever the planner takes the other indexes for.
+        IF (
+            SELECT created_at <= moment FROM messages
+            WHERE context_id = of_context AND version BETWEEN middle AND middle
+            ORDER BY version
+            LIMIT 1
+        ) THEN
             existed := middle;
         ELSE
             later := middle;

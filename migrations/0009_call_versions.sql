@@ -42,8 +42,12 @@ BEGIN
         FROM unnest(ids) WITH ORDINALITY AS wanted (id, number)
         LEFT JOIN (
             SELECT call_id, max(version) AS version
-            FROM messages, unnest(call_ids) AS call_id
-            WHERE context_id = of_context AND version BETWEEN oldest AND newest
+            FROM (
+                -- Ordered, so that they are read by the primary key.
+                SELECT version, call_ids FROM messages
+                WHERE context_id = of_context AND version BETWEEN oldest AND newest
+                ORDER BY version
+            ) AS read, unnest(call_ids) AS call_id
             GROUP BY call_id
         ) AS found ON found.call_id = wanted.id;
         EXIT WHEN oldest <= 1 OR oldest = at_version - 999

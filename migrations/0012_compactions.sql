@@ -34,6 +34,7 @@ CREATE TABLE compactions (
     CONSTRAINT compactions_based_on_check CHECK (based_on >= 0 AND based_on < number),
     CONSTRAINT compactions_role_check CHECK (role IN ('user', 'assistant', 'system')),
     CONSTRAINT compactions_summary_check CHECK (octet_length(summary) BETWEEN 1 AND 262144),
+    CONSTRAINT compactions_metadata_check CHECK (octet_length(metadata::text) <= 65536),
     CONSTRAINT compactions_token_count_check CHECK (token_count >= 0),
     CONSTRAINT compactions_key_check CHECK ((key IS NULL) = (fingerprint IS NULL))
 );
@@ -43,53 +44,47 @@ CREATE INDEX compactions_in_force_idx ON compactions (context_id, through_versio
 
 CREATE UNIQUE INDEX compactions_key_key ON compactions (context_id, key) WHERE key IS NOT NULL;
 
--- The opening of the unit that ends with version last, and whether its calls are all answered in it; nulls where no unit
--- opens within 1,000 versions. VOLATILE, as all that follows, because a compaction is checked behind the row lock that
--- it has waited for.
-CREATE FUNCTION unit_to(of_context uuid, last bigint, OUT opening bigint, OUT answered boolean)
+-- The last versions of the units between two versions, of a history up to version latest, whose calls are all answered
+-- in them. An answer names its call, so it is enough to count. VOLATILE, as all that follows, because a compaction is
+-- checked behind the row lock that it has waited for.
+CREATE FUNCTION answered_units(of_context uuid, lowest bigint, highest bigint, latest bigint) RETURNS SETOF bigint
 LANGUAGE plpgsql VOLATILE
 AS $$
-DECLARE
-    calls text[];
 BEGIN
-    SELECT version, call_ids INTO opening, calls
-    FROM messages
-    WHERE context_id = of_context AND version BETWEEN last - 1000 AND last AND role <> 'tool'
-    ORDER BY version DESC
-    LIMIT 1;
-    answered := opening IS NOT NULL AND (calls IS NULL OR NOT EXISTS (
-        SELECT call_id FROM unnest(calls) AS call_id
-        EXCEPT
-        SELECT tool_call_id FROM messages
-        WHERE context_id = of_context AND version BETWEEN opening + 1 AND last AND call_version = opening
-    ));
+    RETURN QUERY
+    SELECT max(version)
+    FROM (
+        SELECT version, tool_call_id, call_version, (SELECT count(DISTINCT id) FROM unnest(call_ids) AS id) AS made,
+            max(version) FILTER (WHERE role <> 'tool') OVER (ORDER BY version ROWS UNBOUNDED PRECEDING) AS opening
+        FROM messages
+        -- One more, to see whether it goes on with the last unit.
+        WHERE context_id = of_context AND version BETWEEN lowest AND least(highest + 1, latest)
+    ) AS walked
+    WHERE opening IS NOT NULL
+    GROUP BY opening
+    HAVING max(version) <= highest
+        AND coalesce(max(made), 0) = count(DISTINCT tool_call_id) FILTER (WHERE call_version = opening);
 END
 $$;
 
 -- The greatest version up to through, and within 1,000 of it, that a compaction of a history up to version latest can
--- reach: behind the preamble, at the end of a unit whose calls are all answered. Null where there is none.
+-- reach: behind the preamble, at the end of a unit whose calls are all answered. Null where there is none. Among the
+-- newest 30 first, as it mostly is.
 CREATE FUNCTION compactable_to(of_context uuid, latest bigint, through bigint) RETURNS bigint
 LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
-    preamble bigint := preamble_of(of_context, latest);
-    last bigint := through;
-    unit record;
+    lowest bigint;
+    least_version bigint := greatest(preamble_of(of_context, latest), through - 1000) + 1;
+    found bigint;
 BEGIN
-    IF through < latest AND EXISTS (
-        SELECT FROM messages WHERE context_id = of_context AND version = through + 1 AND role = 'tool'
-    ) THEN
-        -- In the middle of a unit: the one before it.
-        last := (unit_to(of_context, through)).opening - 1;
-    END IF;
-    WHILE last > preamble AND last > through - 1000 LOOP
-        unit := unit_to(of_context, last);
-        IF unit.answered THEN
-            RETURN last;
-        END IF;
-        last := unit.opening - 1;
+    FOREACH lowest IN ARRAY ARRAY[through - 30, through - 2000] LOOP
+        SELECT max(last) INTO found
+        FROM answered_units(of_context, lowest, through, latest) AS last
+        WHERE last >= least_version;
+        EXIT WHEN found IS NOT NULL OR lowest <= 1;
     END LOOP;
-    RETURN NULL;
+    RETURN found;
 END
 $$;
 
@@ -98,21 +93,27 @@ CREATE FUNCTION compactable_from(of_context uuid, latest bigint, through bigint)
 LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
-    preamble bigint := preamble_of(of_context, latest);
-    last bigint;
+    behind bigint := greatest(preamble_of(of_context, latest), through);
 BEGIN
-    FOR last IN
-        SELECT version - 1 FROM messages
-        WHERE context_id = of_context AND version BETWEEN through + 2 AND through + 1001 AND role <> 'tool'
-        UNION ALL
-        SELECT latest WHERE latest BETWEEN through + 1 AND through + 1000
-        ORDER BY 1
-    LOOP
-        IF last > preamble AND (unit_to(of_context, last)).answered THEN
-            RETURN last;
-        END IF;
-    END LOOP;
-    RETURN NULL;
+    RETURN (
+        SELECT min(last)
+        FROM answered_units(of_context, through - 1000, through + 1000, latest) AS last
+        WHERE last > behind
+    );
+END
+$$;
+
+-- The number of the compaction in force at a context's latest version; 0 for none.
+CREATE FUNCTION compaction_in_force(of_context uuid) RETURNS bigint
+LANGUAGE plpgsql VOLATILE
+AS $$
+BEGIN
+    RETURN coalesce((
+        SELECT number FROM compactions
+        WHERE context_id = of_context AND undone_at IS NULL
+        ORDER BY through_version DESC, number DESC
+        LIMIT 1
+    ), 0);
 END
 $$;
 
@@ -122,12 +123,7 @@ CREATE FUNCTION check_compaction(of_context uuid, latest bigint, through bigint,
 LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
-    in_force bigint := coalesce((
-        SELECT number FROM compactions
-        WHERE context_id = of_context AND undone_at IS NULL
-        ORDER BY through_version DESC, number DESC
-        LIMIT 1
-    ), 0);
+    in_force bigint := compaction_in_force(of_context);
 BEGIN
     IF in_force <> expected THEN
         RAISE EXCEPTION 'another compaction is in force'

@@ -9,11 +9,13 @@ LANGUAGE plpgsql STABLE
 AS $$
 BEGIN
     IF at_version > 0 THEN
-        -- token_count keeps it from being read out of messages_window_idx alone, for which PostgreSQL may walk all of a
-        -- history there (1,096 buffers for 100,000 messages, measured).
+        -- token_count and the order keep it from being read out of messages_window_idx, where PostgreSQL may walk all of
+        -- a history to find one version (1,096 buffers for 100,000 messages, measured).
         RETURN (
             SELECT cumulative_tokens FROM messages
-            WHERE context_id = of_context AND version = at_version AND token_count >= 0
+            WHERE context_id = of_context AND version BETWEEN at_version AND at_version AND token_count >= 0
+            ORDER BY version
+            LIMIT 1
         );
     END IF;
     RETURN 0;
@@ -69,6 +71,8 @@ CREATE FUNCTION window_reach(
     OUT due_version bigint, OUT due_tokens bigint, OUT summary json
 )
 LANGUAGE plpgsql STABLE
+-- Or the planner, which sees short histories first, goes on to plan each look anew.
+SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -91,6 +95,9 @@ BEGIN
     END IF;
     policy := CASE WHEN bare THEN '{}' ELSE policy END || overrides;
     budget := policy ->> 'budget';
+    IF budget IS NULL OR at_version > latest_version THEN
+        RETURN;
+    END IF;
     step := coalesce((policy ->> 'step')::bigint, 0);
     keep := policy #>> '{clearToolResults,keepTokens}';
     IF at_version IS NOT NULL OR at_time IS NOT NULL THEN
@@ -156,7 +163,8 @@ BEGIN
         IF competing > room THEN
             cleared_at_least := total_tokens - step - keep;
         END IF;
-        SELECT cleared_reach(of_context, lowest, message.version, room - total_tokens + message.cumulative_tokens)
+        SELECT cleared_reach(of_context, lowest, least(message.version, window_reach.version),
+            room - total_tokens + message.cumulative_tokens)
         INTO first_version
         FROM messages AS message
         WHERE message.context_id = of_context AND message.cumulative_tokens <= cleared_at_most
@@ -170,7 +178,9 @@ BEGIN
         ORDER BY message.cumulative_tokens DESC, message.version DESC
         LIMIT 1;
     END IF;
-    first_version := least(greatest(first_version, lowest + 1), newest_opening);
+    -- Without a unit that a run could open with, it is empty.
+    first_version := CASE WHEN newest_opening IS NULL THEN version + 1
+        ELSE least(greatest(first_version, lowest + 1), newest_opening) END;
 
     IF preamble_tokens + summary_tokens + competing
         > (policy #>> '{compactionDue,threshold}')::numeric * budget

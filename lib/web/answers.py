@@ -60,7 +60,7 @@ def listed(
     headers: dict[str, str] | None = None,
 ) -> Response:
     """`{"data": [texts], …members}`, of texts that are JSON."""
-    tail = f",{json.dumps(members)[1:]}" if members else "}"
+    tail = f",{json.dumps(members, ensure_ascii=False)[1:]}" if members else "}"
     # One join, because the texts may be megabytes.
     body = "".join(['{"data":[', ",".join(texts), "]", tail])
     return Response(status, body.encode(), headers or {})
@@ -68,7 +68,7 @@ def listed(
 
 def figures(members: Mapping[str, object], *, headers: dict[str, str] | None = None) -> Response:
     """`{…members}`, without data."""
-    return Response(200, json.dumps(members).encode(), headers or {})
+    return Response(200, json.dumps(members, ensure_ascii=False).encode(), headers or {})
 
 
 def etag(version: int | None) -> str:

@@ -12,6 +12,6 @@ readers   read while contexts grow
 windows   what is asked of windows, and what they are held against
 rule      the rule of windows and compactions, in full and plain
 log       what was sent, acknowledged, refused, broken and found
-checks/   what must hold at the end
+checks    what must hold at the end
 figures   how long freezes and bursts take to get over
 """

@@ -117,12 +117,13 @@ class TestReads:
             assert_cheap(partial(cost, path.format(id=context_id), method="GET"))
 
     def test_of_windows_of_many_images(
-        self, cost: Callable[..., dict[str, Any]], context_id: str, database: psycopg.Connection[Any]
+        self, cost: Callable[..., dict[str, Any]], database: psycopg.Connection[Any]
     ) -> None:
         """Of one unit, which cannot be answered, and of a unit each, of which as many as can be carried are."""
-        window = f"/api/v1/contexts/{context_id}/window?budget=1000"
-        for each in (False, True):
-            database.execute("DELETE FROM messages WHERE context_id = %s", [context_id])
+        for each, status in ((False, 413), (True, 200)):
+            [(context_id,)] = database.execute(
+                "INSERT INTO contexts (latest_version, total_tokens) VALUES (160, 160) RETURNING id"
+            ).fetchall()
             database.execute(
                 """
                 INSERT INTO messages (context_id, version, role, content, tool_calls, call_ids, tool_call_id,
@@ -138,10 +139,11 @@ class TestReads:
                 """,
                 {"id": context_id, "each": each},
             )
-            database.execute("UPDATE contexts SET latest_version = 160, total_tokens = 160 WHERE id = %s", [context_id])
-            assert_cheap(partial(cost, window, method="GET"), 200 if each else 413)
-        for policy in ("clearToolResults=0", "clearToolResults=0&step=400", "include=figures", "keepRequest=true"):
-            assert_cheap(partial(cost, f"{window}&{policy}", method="GET"))
+            window = f"/api/v1/contexts/{context_id}/window?budget"
+            assert_cheap(partial(cost, f"{window}=1000", method="GET"), status)
+            assert_cheap(partial(cost, f"{window}=1000&include=figures", method="GET"))
+            for policy in ("clearToolResults=0", "clearToolResults=0&step=50", "keepRequest=true"):
+                assert_cheap(partial(cost, f"{window}=100&{policy}", method="GET"), status)
 
     def test_of_a_list_of_contexts_with_much_metadata(
         self, cost: Callable[..., dict[str, Any]], context_id: str, database: psycopg.Connection[Any]
