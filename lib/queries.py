@@ -59,8 +59,11 @@ def _json_object(text: str) -> str:
 
 
 def _at(text: str) -> Any:
-    if text.removeprefix("-").isdecimal():
-        return _whole(text)
+    if re.fullmatch(r"-?[0-9]+", text, re.ASCII):
+        version = _whole(text)
+        if not 0 <= version <= MAX_BIGINT:
+            raise PydanticCustomError("version", "must be a version from 0 on")
+        return version
     try:
         return rfc_3339(text.replace(" ", "+"))  # in a query string + means a space
     except PydanticCustomError:

@@ -247,8 +247,8 @@ MAKE_COMPACTION = operation(
     "Windows then begin with the summary, behind the preamble. Nothing is deleted: pages show all messages, and "
     "windows of the past are as they were. In force is the compaction that reaches furthest, of these the newest. The "
     "summary is the client's: this service calls no model. With expectedNumber, one of any number of clients at once "
-    "wins. An Idempotency-Key belongs to its context, stands for the whole body, and is looked at before "
-    "expectedNumber.",
+    "wins. An Idempotency-Key belongs to its context, stands for the body but expectedNumber, and is "
+    "looked at before that.",
     answers={201: ("The new compaction.", "CompactionAnswer", ["CompactionLocation", "Idempotent-Replayed"])},
     problems={
         **ON_A_CONTEXT,
