@@ -174,10 +174,6 @@ RETURNING {COLUMNS}
 """
 
 
-# Deadlocks of one request after which it is tried again.
-DEADLOCKS = 3
-
-
 async def update(
     conn: AsyncConnection[Any],
     context_id: UUID,
@@ -193,11 +189,11 @@ async def update(
     """
     parameters = {"context_id": context_id, "body": body, "policy": policy, "etags": etags}
     with _refusals():
-        # Two contexts that swap their external ids wait for each other, until PostgreSQL lets one of them go on.
-        for _ in range(DEADLOCKS):
+        # Two contexts that swap their external ids wait for each other, until PostgreSQL ends one of the statements. That
+        # may happen again, until the request's time is up.
+        while True:
             with suppress(DeadlockDetected):
                 return await _change(conn, UPDATE, parameters)
-        return await _change(conn, UPDATE, parameters)
 
 
 # OFFSET 0 keeps the time from being read twice.

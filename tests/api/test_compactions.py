@@ -209,6 +209,8 @@ class TestMake:
         """The braces, the name, the colon and the quotes are 8 of them."""
         assert make(api, path, 6, metadata={"a": "x" * 65_528})["metadata"] == {"a": "x" * 65_528}
         assert pointers(post(api, path, 6, metadata={"a": "x" * 65_529})) == ["/metadata"]
+        spaced = f'{{"throughVersion":6,"summary":"s","metadata":{{{" " * 65_536}}}}}'
+        assert pointers(api.post(path, content=spaced, headers=JSON)) == ["/metadata"]
 
     @pytest.mark.parametrize(
         ("body", "pointer"),

@@ -160,6 +160,13 @@ class TestRead:
         assert window(api, context_id, 100)["pendingCalls"] == ["a", "a"]
         assert window(api, context_id, 20)["pendingCalls"] == ["a"]
 
+    def test_says_so_of_the_first_65_536_bytes(self, api: httpx.Client, context_id: str) -> None:
+        append(api, context_id, calls(*[f"{number:04}" + "é" * 2000 for number in range(30)]))
+
+        pending = window(api, context_id, 100, include="figures")["pendingCalls"]
+
+        assert [each[:4] for each in pending] == [f"{number:04}" for number in range(16)]
+
     def test_counts_messages_without_tokens(self, api: httpx.Client, context_id: str) -> None:
         empty = {"role": "user", "content": ""}
         append(api, context_id, user(5), empty, empty, user(5), empty)
@@ -306,6 +313,22 @@ class TestBytes:
         assert versions(window(api, context_id, 100)) == [9, 10, 11, 12]
         body = window(api, context_id, 100, clearToolResults=25)
         assert (versions(body), body["clearedCount"]) == ([*range(1, 13)], 4)
+
+    def test_of_a_request_that_is_left_out_do_not_count(self, api: httpx.Client, context_id: str) -> None:
+        append(api, context_id, {**system(1), "content": "x" * 200_000})
+        append(api, context_id, {"role": "user", "content": "x" * 4_390_000, "tokenCount": 2000})
+        append(api, context_id, calls("a"), answer("a"))
+
+        body = window(api, context_id, 1000, keepPreamble="true", keepRequest="true")
+
+        assert (versions(body), body["requestVersion"]) == ([1, 3, 4], None)
+
+    def test_of_answers_to_no_call_do_not_count(self, api: httpx.Client, context_id: str) -> None:
+        append(api, context_id, user(1))
+        for _ in range(3):
+            append(api, context_id, {**answer("gone", 1), "content": "x" * 4_000_000})
+
+        assert versions(window(api, context_id, 1000)) == [1]
 
     def test_refuse_a_unit_that_is_larger(self, api: httpx.Client, context_id: str) -> None:
         call = calls("a")

@@ -11,7 +11,7 @@ import pytest
 from psycopg import AsyncConnection
 
 from lib import compactions, contexts, errors, messages, tokens, windows
-from lib.models import Append
+from lib.models import MAX_BODY_BYTES, Append
 from lib.runs import CLEARED, CLEARED_TOKENS
 from scripts.chaos import rule
 
@@ -231,6 +231,45 @@ class TestRule:
                     ):
                         for at in (None, *range(len(sent) // 3, len(sent), 7)):
                             await check(conn, context_id, history, {"budget": budget, **asked}, at=at)
+
+        run(compare())
+
+
+class TestBytes:
+    """Of large contents a window has as much of the rule's run as can be carried, and nothing is read beyond that."""
+
+    @pytest.mark.parametrize("seed", range(4))
+    def test_end_a_run_and_nothing_else(self, connect: Callable[[], Any], run: Run, seed: int) -> None:
+        random = Random(seed)
+
+        def sized(message: Message) -> Message:
+            return {**message, "content": random.choice("xé\n") * random.choice([1, 1, 300_000, 700_000, 1_400_000])}
+
+        async def compare() -> None:
+            async with connect() as conn:
+                for _ in range(4):
+                    sent = [sized(message) for message in hostile(random, 16)]
+                    context_id = await stored(conn, sent, *[1] * len(sent))
+                    history = history_of(sent)
+                    for _ in range(25):
+                        asked = policy(random)
+                        expected = rule.window(history, asked, None)
+                        alone = await windows.read(conn, context_id, overrides=asked, content=False)
+                        try:
+                            window = await windows.read(conn, context_id, overrides=asked)
+                        except errors.PayloadTooLarge:
+                            continue
+                        assert window.figures == alone.figures
+                        assert sum(len(text.encode()) for text in window.texts) <= MAX_BODY_BYTES
+                        shown = [json.loads(text) for text in window.texts]
+                        first = window.figures["firstVersion"]
+                        whole = first == (expected.run[0] if expected.run else None)
+                        assert whole or window.figures["tokensToEdge"] is None
+                        assert [each["version"] for each in shown if not first or each["version"] >= first] == [
+                            version
+                            for version in expected.run
+                            if version >= first and (history[version - 1].call or version) >= first
+                        ]
 
         run(compare())
 
