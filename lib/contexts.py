@@ -189,8 +189,8 @@ async def update(
     """
     parameters = {"context_id": context_id, "body": body, "policy": policy, "etags": etags}
     with _refusals():
-        # Two contexts that swap their external ids wait for each other, until PostgreSQL ends one of the statements. That
-        # may happen again, until the request's time is up.
+        # Two contexts that swap their external ids wait for each other, until PostgreSQL ends one of the statements.
+        # That may happen again, until the request's time is up.
         while True:
             with suppress(DeadlockDetected):
                 return await _change(conn, UPDATE, parameters)
