@@ -1,10 +1,10 @@
 -- Each tool message names the version of the call that it answers, so that windows need not look for it.
 --
 -- The newest message before it, among the 1,000 versions before, with a call of that id; 0 where there is none; null
--- where that is not settled yet, and in all messages but tool messages. An append settles it, or leaves it to a trigger,
--- as the release before does; the rows that are there the next file does. A new column is null throughout, so nothing
--- is rewritten, and its check needs no scan; it is validated in the next file.
--- Takes ACCESS EXCLUSIVE on messages for an instant.
+-- where that is not settled yet, and in all messages but tool messages. An append settles it, or leaves it to a
+-- trigger, as the release before does; the rows that are there the next file does. A new column is null throughout, so
+-- nothing is rewritten, and its check needs no scan; it is validated in the next file. Takes ACCESS EXCLUSIVE on
+-- messages for an instant.
 
 ALTER TABLE messages
     ADD COLUMN call_version bigint,

@@ -1,8 +1,8 @@
 -- Compactions: summaries that stand in for all messages up to a version in windows, and delete nothing.
 --
 -- A context numbers its compactions 1, 2, 3 … by compaction_count, and a number is never used twice: one that is undone
--- keeps its row. New table, and a column with a constant default: nothing is rewritten. The release before does not know
--- of compactions, and its windows are as if there were none. Takes ACCESS EXCLUSIVE on contexts for an instant.
+-- keeps its row. New table, and a column with a constant default: nothing is rewritten. The release before does not
+-- know of compactions, and its windows are as if there were none. Takes ACCESS EXCLUSIVE on contexts for an instant.
 
 ALTER TABLE contexts
     ADD COLUMN compaction_count bigint NOT NULL DEFAULT 0;

@@ -1,5 +1,5 @@
--- Windows: how far back one reaches, and what stands before it. A function, because most of what a policy may ask for it
--- mostly does not: one statement for all of it takes longer to start than to run (measured: 0.3 ms of 0.8).
+-- Windows: how far back one reaches, and what stands before it. A function, because most of what a policy may ask for
+-- it mostly does not: one statement for all of it takes longer to start than to run (measured: 0.3 ms of 0.8).
 --
 -- New functions alone: nothing is locked, and the release before does not know them.
 
@@ -9,8 +9,8 @@ LANGUAGE plpgsql STABLE
 AS $$
 BEGIN
     IF at_version > 0 THEN
-        -- token_count and the order keep it from being read out of messages_window_idx, where PostgreSQL may walk all of
-        -- a history to find one version (1,096 buffers for 100,000 messages, measured).
+        -- token_count and the order keep it from being read out of messages_window_idx, where PostgreSQL may walk all
+        -- of a history to find one version (1,096 buffers for 100,000 messages, measured).
         RETURN (
             SELECT cumulative_tokens FROM messages
             WHERE context_id = of_context AND version BETWEEN at_version AND at_version AND token_count >= 0
@@ -23,8 +23,8 @@ END
 $$;
 
 -- How far back a run can reach whose tool messages are cleared: the oldest version from which those up to newest take
--- no more than budget tokens, a tool message 4 at most; lowest + 1 at the furthest. It walks back in chunks, so it reads
--- no more than it answers for, give or take as much again.
+-- no more than budget tokens, a tool message 4 at most; lowest + 1 at the furthest. It walks back in chunks, so it
+-- reads no more than it answers for, give or take as much again.
 CREATE FUNCTION cleared_reach(of_context uuid, lowest bigint, newest bigint, budget bigint) RETURNS bigint
 LANGUAGE plpgsql STABLE
 AS $$
@@ -55,18 +55,18 @@ END
 $$;
 
 -- What is known of a window before its messages are read; nulls where there is no such context. All but policy are
--- versions, tokens, or numbers of compactions. A window may hold head_versions, which are 1 to preamble and the request's
--- where that lies before the newest unit, and of versions first_version to version what the rule chooses.
--- Of what the rule may clear, what cumulative_tokens puts at cleared_at_least or before is cleared for certain, and
--- nothing behind cleared_at_most is.
--- The summary comes with content alone, its metadata as text, to be kept to the letter.
--- STABLE: it sees what the statement sees that calls it.
+-- versions, tokens, or numbers of compactions. A window may hold head_versions, which are 1 to preamble and the
+-- request's where that lies before the newest unit, and of versions first_version to version what the rule chooses. Of
+-- what the rule may clear, what cumulative_tokens puts at cleared_at_least or before is cleared for certain, and
+-- nothing behind cleared_at_most is. The summary comes with content alone, its metadata as text, to be kept to the
+-- letter. STABLE: it sees what the statement sees that calls it.
 CREATE FUNCTION window_reach(
     of_context uuid, bare boolean, overrides jsonb, at_version bigint, at_time timestamptz, most_messages bigint,
     content boolean,
     OUT latest_version bigint, OUT version bigint, OUT revision bigint, OUT policy jsonb, OUT total_tokens bigint,
-    OUT preamble bigint, OUT request_version bigint, OUT head_versions bigint[], OUT number bigint, OUT through_version bigint,
-    OUT summary_tokens bigint, OUT summary_bytes bigint, OUT base bigint, OUT competing bigint,
+    OUT preamble bigint, OUT request_version bigint, OUT head_versions bigint[],
+    OUT number bigint, OUT through_version bigint, OUT summary_tokens bigint, OUT summary_bytes bigint,
+    OUT base bigint, OUT competing bigint,
     OUT newest_opening bigint, OUT first_version bigint, OUT cleared_at_least bigint, OUT cleared_at_most bigint,
     OUT due_version bigint, OUT due_tokens bigint, OUT summary json
 )
