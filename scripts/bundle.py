@@ -317,6 +317,10 @@ def try_out(deployment: Deployment) -> None:
         call(201, "POST", f"{context}/messages", {"messages": [{"role": "user", "content": "Hello"}]})
         call(200, "GET", f"{context}/messages?limit=1")
         window = call(200, "GET", f"{context}/window?budget=100&id={UNKNOWN_ID}").json()
+        compaction = {"throughVersion": 1, "summary": "A greeting"}
+        made = call(201, "POST", f"{context}/compactions", compaction).headers["location"]
+        call(200, "GET", f"{made}?number=2&id={UNKNOWN_ID}")
+        call(200, "DELETE", made)
         call(404, "GET", f"{CONTEXTS}/{UNKNOWN_ID}")
         call(404, "GET", "/nothing")
         call(405, "PUT", context)
@@ -324,9 +328,9 @@ def try_out(deployment: Deployment) -> None:
     if window["usedTokens"] != 1:
         raise BundleError(f"the window of 'Hello' has {window['usedTokens']} tokens instead of 1")
 
-    print(f"\n  {'function':<32}{'MB':>6}{'first answer, ms':>18}")
+    print(f"\n  {'function':<44}{'MB':>6}{'first answer, ms':>18}")
     for name, function in sorted(deployment.bundle.functions.items()):
-        print(f"  {name:<32}{function.size / 1e6:>6.1f}{first[name]:>18.0f}")
+        print(f"  {name:<44}{function.size / 1e6:>6.1f}{first[name]:>18.0f}")
 
 
 @contextmanager
