@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -20,6 +21,9 @@ SHAPES = json.loads((Path(__file__).parent.parent / "data" / "transcript-shapes.
 SEEDS = 30
 WINDOWS_PER_SEED = 720
 WINDOWS_PER_HISTORY = 40
+
+PROMISE_SEEDS = 12
+POLICIES_PER_SEED = 12
 
 type Message = dict[str, Any]
 type Run = Callable[[Awaitable[Any]], Any]
@@ -184,6 +188,54 @@ async def compacted(
     return made
 
 
+class Seen:
+    """A window as a caller sees it, for what is promised of it."""
+
+    def __init__(self, window: windows.Window) -> None:
+        self.figures = window.figures
+        self.messages = [json.loads(text) for text in window.texts]
+        self.versions = [message["version"] for message in self.messages]
+        self.first = self.figures["firstVersion"]
+        self.run = self.versions[self.versions.index(self.first) :] if self.first else []
+
+    def holds_what_it_says(self, history: Sequence[rule.Message]) -> None:
+        """No message twice, no answer without its call, no more tokens than the budget but for one unit's sake."""
+        figures = self.figures
+        assert len(set(self.versions)) == len(self.versions)
+        assert all(history[v - 1].call in self.run for v in self.run if history[v - 1].role == "tool")
+        assert figures["usedTokens"] == sum(message["tokenCount"] for message in self.messages)
+        newest_alone = not any(history[version - 1].role != "tool" for version in self.run[1:])
+        assert figures["usedTokens"] <= figures["budget"] or newest_alone
+
+    def moves_on_from(self, before: "Seen", history: Sequence[rule.Message]) -> None:
+        """The opening never moves back; it stays but for an edge, a unit over a step, or a user message to open on."""
+        if not before.first or not self.first:
+            return
+        assert before.first <= self.first
+        if before.first == self.first:
+            assert self.run[: len(before.run)] == before.run
+            return
+        asked = self.figures["policy"]
+        head = sum(message["tokenCount"] for message in self.messages[: self.figures["preambleCount"]])
+        most = asked["step"] or asked["budget"] - head
+        edge = self.figures["totalTokens"] - before.figures["totalTokens"] > before.figures["tokensToEdge"]
+        dropped = units_of(history[before.first - 1 : self.first - 1])
+        too_long = any(sum(message.tokens for message in unit) > most for unit in dropped)
+        opens_on_user = asked["startOn"] == "user" and history[self.first - 1].role == "user"
+        assert edge or too_long or (opens_on_user and history[before.first - 1].role != "user"), asked
+
+
+def units_of(messages: Sequence[rule.Message]) -> Iterator[list[rule.Message]]:
+    """Messages by units, from the first that is no tool message on."""
+    unit: list[rule.Message] = []
+    for message in messages:
+        if message.role != "tool" and unit:
+            yield unit
+            unit = []
+        unit.append(message)
+    yield unit
+
+
 class TestRule:
     """Each window that is read equals the definition, on 21,600 windows of random histories and on real transcripts."""
 
@@ -233,6 +285,33 @@ class TestRule:
                             await check(conn, context_id, history, {"budget": budget, **asked}, at=at)
 
         run(compare())
+
+
+class TestPromises:
+    """What a caller relies on, whatever the rule: held on the windows of a history at each of its versions."""
+
+    @pytest.mark.parametrize("seed", range(PROMISE_SEEDS))
+    def test_hold_as_a_history_grows(self, connect: Callable[[], Any], run: Run, seed: int) -> None:
+        random = Random(seed)
+        sent = list(random.choice([clean, hostile])(random, 25))
+        history = history_of(sent)
+
+        async def grown(asked: dict[str, Any]) -> list[windows.Window]:
+            async with connect() as conn:
+                context_id = await stored(conn, sent)
+                return [
+                    await windows.read(conn, context_id, overrides=asked, at=version)
+                    for version in range(len(sent) + 1)
+                ]
+
+        for _ in range(POLICIES_PER_SEED):
+            asked = policy(random)
+            seen = [Seen(window) for window in run(grown(asked))]
+            for window in seen:
+                window.holds_what_it_says(history)
+            for before, after in pairwise(seen):
+                if not asked.get("keepRequest") and not asked.get("clearToolResults"):
+                    after.moves_on_from(before, history)
 
 
 class TestBytes:
