@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from psycopg import AsyncConnection
-from psycopg.rows import args_row
 from psycopg.types.json import Jsonb
 
 from lib import errors
@@ -60,9 +59,10 @@ CLEARED_BYTES = f"CASE WHEN call_version > 0 THEN octet_length(metadata::text) +
 # reads more than the range. What is cleared depends on where the next edge lies, which Python decides: what is cleared
 # for certain comes without its content, and what may be cleared comes both ways. One row, of version 0, has what is
 # known beside messages, as JSON.
-# The rows come in no order, as Python sorts them in less time. The context's id is hidden from the planner, which would
-# plan short histories anew each time. Single versions are read as ranges in order: else PostgreSQL may look for them in
-# messages_window_idx, by walking all of a history.
+# The rows come as they are found, and Python sorts them: sorted here they would come all at once, which spares waking
+# the event loop for every 8 KB, a fifth of the CPU, but takes a tenth more time (measured on 133 messages).
+# The context's id is hidden from the planner, which would plan short histories anew each time. Single versions are read
+# as ranges in order: else PostgreSQL may look for them in messages_window_idx, by walking all of a history.
 WINDOW = _flat(f"""
 WITH context AS MATERIALIZED (
     SELECT %(context_id)s::uuid AS id
@@ -187,7 +187,7 @@ async def read(
         "content": content,
         **point(at),
     }
-    async with conn.cursor(row_factory=args_row(Candidate)) as cursor:
+    async with conn.cursor(row_factory=lambda _: Candidate._make) as cursor:
         await cursor.execute(WINDOW, parameters)
         rows = await cursor.fetchall()
     if not rows:
