@@ -42,11 +42,8 @@ MAX_REACH = MAX_BATCH
 # What a message's JSON has beyond what its client sent, at most, in bytes: an id, a time and numbers; a test holds it.
 ENVELOPE_BYTES = 400
 
-# What a client sent of a message beside its three JSON texts, in bytes.
-NAME_BYTES = "octet_length(to_json(concat(tool_call_id, tool_name, model))::text)"
-
 # What a client sent of a message, in bytes, by which reads stop before they are more than can be answered.
-MESSAGE_BYTES = f"json_bytes + {NAME_BYTES}"
+MESSAGE_BYTES = "json_bytes + octet_length(to_json(concat(tool_call_id, tool_name, model))::text)"
 
 
 class MessageRow(NamedTuple):

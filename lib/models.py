@@ -432,12 +432,12 @@ class NewCompaction(Sent):
     token_count: Annotated[int, Field(ge=1, le=MAX_INTEGER), BeforeValidator(_integral)] | None = Field(
         None, description="Tokens of the summary, taken as they are; counted with o200k_base where absent."
     )
-    metadata: Annotated[dict[str, Any], AfterValidator(_small)] | None = Field(
+    metadata: dict[str, Any] | None = Field(
         None,
-        description="Any JSON object of the client's, kept to the letter, up to 65,536 bytes; {} where absent.",
+        description="Any JSON object of the client's, kept to the letter, up to 65,536 bytes as sent; {} where absent.",
     )
     expected_number: Annotated[int, Field(ge=0, le=MAX_BIGINT), BeforeValidator(_integral)] | None = Field(
         None,
         description="The number of the compaction that must be in force, 0 for none; 409 otherwise. Of several who "
-        "compact at once one wins.",
+        "expect the same at once one wins.",
     )

@@ -101,8 +101,8 @@ _AT = (
 )
 
 
-# What these two are as text, for the OpenAPI document. Of thresholds the pattern leaves out those with zeros before, or
-# more than 8 behind.
+# What these two are as text, for the OpenAPI document. The pattern leaves out thresholds with zeros before or more
+# than 8 behind, and tokens from 2,000,000,000 on.
 _CLEAR: dict[str, JsonValue] = {
     "anyOf": [{"type": "integer", "minimum": 0, "maximum": MAX_INTEGER}, {"type": "string", "const": "off"}]
 }

@@ -209,7 +209,9 @@ def _window(facts: Facts, rows: Sequence[Candidate], *, content: bool) -> Window
     request = preamble.pop() if len(preamble) > facts.preamble else None
     # Else bytes end before the tokens do, or so many messages that they take as much.
     first = candidates[0].version if candidates else facts.version + 1
-    whole = first == (facts.first_version or first) and first > facts.version - MAX_MESSAGES + 1
+    whole = first == (facts.first_version or first) and (
+        first == facts.base + 1 or first > facts.version - MAX_MESSAGES + 1
+    )
     limits = Limits(
         budget=budget,
         step=policy.get("step") or 0,

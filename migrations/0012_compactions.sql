@@ -45,8 +45,8 @@ CREATE INDEX compactions_in_force_idx ON compactions (context_id, through_versio
 CREATE UNIQUE INDEX compactions_key_key ON compactions (context_id, key) WHERE key IS NOT NULL;
 
 -- The last versions of the units between two versions, of a history up to version latest, whose calls are all answered
--- in them. An answer names its call, so it is enough to count. VOLATILE, as all that follows, because a compaction is
--- checked behind the row lock that it has waited for.
+-- in them; a unit has 1,001 messages at most. An answer names its call, so it is enough to count. VOLATILE, as all that
+-- a compaction is checked by, because it is checked behind the row lock that it has waited for.
 CREATE FUNCTION answered_units(of_context uuid, lowest bigint, highest bigint, latest bigint) RETURNS SETOF bigint
 LANGUAGE plpgsql VOLATILE
 AS $$
@@ -62,7 +62,7 @@ BEGIN
     ) AS walked
     WHERE opening IS NOT NULL
     GROUP BY opening
-    HAVING max(version) <= highest
+    HAVING max(version) <= least(highest, opening + 1000)
         AND coalesce(max(made), 0) = count(DISTINCT tool_call_id) FILTER (WHERE call_version = opening);
 END
 $$;

@@ -3,7 +3,7 @@
 --
 -- New functions alone: nothing is locked, and the release before does not know them.
 
--- The sum of tokens up to a version; 0 where there is no such message.
+-- The sum of tokens up to a version of the context; 0 for version 0.
 CREATE FUNCTION cumulative_tokens_at(of_context uuid, at_version bigint) RETURNS bigint
 LANGUAGE plpgsql STABLE
 AS $$
@@ -187,7 +187,9 @@ BEGIN
     THEN
         due_version := compaction_due(of_context, base, version, total_tokens,
             least((policy #>> '{compactionDue,keepTokens}')::bigint, budget));
-        due_tokens := cumulative_tokens_at(of_context, due_version) - total_tokens + competing;
+        IF due_version IS NOT NULL THEN
+            due_tokens := cumulative_tokens_at(of_context, due_version) - total_tokens + competing;
+        END IF;
     END IF;
 END
 $$;

@@ -21,7 +21,7 @@ ARROWS = {
     "messages": {"errors", "models"},
     "compactions": {"errors", "models"},
     "runs": set(),
-    "windows": {"compactions", "errors", "messages", "models", "runs"},
+    "windows": {"errors", "messages", "models", "runs"},
     "health": set(),
     "db": {"config", "errors"},
     "web.requests": {"errors", "jsontext", "models", "queries"},

@@ -205,12 +205,18 @@ class TestMake:
         ):
             assert whole in read.text
 
-    def test_takes_metadata_of_65536_bytes(self, api: httpx.Client, path: str) -> None:
-        """The braces, the name, the colon and the quotes are 8 of them."""
-        assert make(api, path, 6, metadata={"a": "x" * 65_528})["metadata"] == {"a": "x" * 65_528}
-        assert pointers(post(api, path, 6, metadata={"a": "x" * 65_529})) == ["/metadata"]
-        spaced = f'{{"throughVersion":6,"summary":"s","metadata":{{{" " * 65_536}}}}}'
-        assert pointers(api.post(path, content=spaced, headers=JSON)) == ["/metadata"]
+    @pytest.mark.parametrize("filling", ["1,", " ", "1e9,"])
+    def test_takes_metadata_of_65536_bytes_as_they_are_sent(self, api: httpx.Client, path: str, filling: str) -> None:
+        def sent(size: int) -> httpx.Response:
+            opened, ended = '{"a":[', "1e9]}"
+            count, rest = divmod(size - len(opened) - len(ended), len(filling))
+            metadata = f"{opened}{filling * count}{' ' * rest}{ended}"
+            assert len(metadata) == size
+            body = f'{{"throughVersion":6,"summary":"s","metadata":{metadata}}}'
+            return api.post(path, content=body, headers=JSON)
+
+        assert sent(65_536).status_code == 201
+        assert pointers(sent(65_537)) == ["/metadata"]
 
     @pytest.mark.parametrize(
         ("body", "pointer"),

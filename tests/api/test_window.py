@@ -160,13 +160,6 @@ class TestRead:
         assert window(api, context_id, 100)["pendingCalls"] == ["a", "a"]
         assert window(api, context_id, 20)["pendingCalls"] == ["a"]
 
-    def test_says_so_of_the_first_65_536_bytes(self, api: httpx.Client, context_id: str) -> None:
-        append(api, context_id, calls(*[f"{number:04}" + "é" * 2000 for number in range(30)]))
-
-        pending = window(api, context_id, 100, include="figures")["pendingCalls"]
-
-        assert [each[:4] for each in pending] == [f"{number:04}" for number in range(16)]
-
     def test_counts_messages_without_tokens(self, api: httpx.Client, context_id: str) -> None:
         empty = {"role": "user", "content": ""}
         append(api, context_id, user(5), empty, empty, user(5), empty)

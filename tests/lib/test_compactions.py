@@ -4,8 +4,8 @@ import asyncio
 import json
 import os
 import re
-from collections.abc import Awaitable, Callable
-from itertools import pairwise
+from collections.abc import Awaitable, Callable, Sequence
+from itertools import batched
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -16,7 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lib import compactions, contexts, errors, messages, windows
-from lib.models import Append, Idempotency
+from lib.models import MAX_BATCH, Append, Idempotency
+from scripts.chaos import rule
 
 Run = Callable[[Awaitable[Any]], Any]
 Conn = psycopg.AsyncConnection[Any]
@@ -31,7 +32,8 @@ async def append(conn: Conn, context_id: UUID, *new: dict[str, Any]) -> None:
 async def history(conn: Conn, *new: dict[str, Any]) -> UUID:
     """A new context with these messages, or four of a user's."""
     context_id = (await contexts.create(conn, body="{}")).id
-    await append(conn, context_id, *(new or [USER] * 4))
+    for batch in batched(new or [USER] * 4, MAX_BATCH):
+        await append(conn, context_id, *batch)
     return context_id
 
 
@@ -228,25 +230,25 @@ class TestMake:
             run(broken())
 
 
-def reachable(history: list[dict[str, Any]]) -> list[int]:
-    """The versions that a compaction can reach, by the definition."""
-    preamble = next((n for n, message in enumerate(history) if message["role"] != "system"), len(history))
+def outcome(history: Sequence[dict[str, Any]], through: int) -> str:
+    """What the rule has of a compaction through a version: reached, or what the refusal says."""
+    empty = {"toolCalls": None, "toolCallId": None, "tokenCount": 10}
+    seen = rule.history([{**empty, **message} for message in history])
+    if rule.can_reach(seen, through):
+        return "reached"
+    near = [str(version) for version in rule.nearest(seen, through)]
+    if not near:
+        return "none is near it"
+    return f"the nearest to it {'is' if len(near) == 1 else 'are'} {' and '.join(near)}"
 
-    def made(version: int) -> set[str]:
-        return {call["id"] for call in history[version - 1].get("toolCalls", ())}
 
-    def answers(version: int) -> tuple[int, str]:
-        """The call that a tool message answers: its version and its id."""
-        call_id = history[version - 1]["toolCallId"]
-        return max((before for before in range(1, version) if call_id in made(before)), default=0), call_id
-
-    openings = [version for version, message in enumerate(history, 1) if message["role"] != "tool"]
-    found = []
-    for opening, behind in pairwise([*openings, len(history) + 1]):
-        given = {answers(version) for version in range(opening + 1, behind)}
-        if behind - 1 > min(preamble, 16) and all((opening, call_id) in given for call_id in made(opening)):
-            found.append(behind - 1)
-    return found
+async def reached(conn: Conn, context_id: UUID, through: int) -> str:
+    """The same as it happens."""
+    try:
+        await make(conn, context_id, through)
+    except errors.InvalidBody as problem:
+        return problem.places[0].detail.partition(": ")[2]
+    return "reached"
 
 
 IDS = st.sampled_from("abc")
@@ -268,30 +270,45 @@ class TestReach:
     def test_is_what_the_definition_says_and_what_is_nearest_is_named(
         self, connect: Any, run: Run, history_: list[dict[str, Any]]
     ) -> None:
+        throughs = range(1, len(history_) + 3)
+
         async def reach() -> list[str]:
             async with connect() as conn:
                 context_id = await history(conn, *history_)
-                answers = []
-                for through in range(1, len(history_) + 3):
-                    try:
-                        await make(conn, context_id, through)
-                        answers.append("reached")
-                    except errors.InvalidBody as problem:
-                        answers.append(problem.places[0].detail.partition(": ")[2])
-                return answers
+                return [await reached(conn, context_id, through) for through in throughs]
 
-        def expected(through: int) -> str:
-            if through in possible:
-                return "reached"
-            before = [version for version in possible if version < through][-1:]
-            after = [version for version in possible if version > through][:1]
-            near = [str(version) for version in before + after]
-            if not near:
-                return "none is near it"
-            return f"the nearest to it {'is' if len(near) == 1 else 'are'} {' and '.join(near)}"
+        assert run(reach()) == [outcome(history_, through) for through in throughs]
 
-        possible = reachable(history_)
-        assert run(reach()) == [expected(through) for through in range(1, len(history_) + 3)]
+    @pytest.mark.parametrize("orphans", [999, 1000, 1001, 1500])
+    def test_is_the_end_of_a_unit_of_1_001_messages_at_most(self, connect: Any, run: Run, orphans: int) -> None:
+        history_ = [USER, *[{**ANSWER, "toolCallId": "gone"}] * orphans, USER]
+
+        async def reach() -> str:
+            async with connect() as conn:
+                return await reached(conn, await history(conn, *history_), orphans + 1)
+
+        assert run(reach()) == outcome(history_, orphans + 1)
+
+    @pytest.mark.parametrize("pending", [998, 999, 1000])
+    @pytest.mark.parametrize("orphans", [0, 1000])
+    def test_names_versions_within_1_000_to_both_sides(
+        self, connect: Any, run: Run, orphans: int, pending: int
+    ) -> None:
+        """Before lies a unit that is as long as one may be, or short; behind it calls wait for their answers."""
+        before = [USER, USER, *[{**ANSWER, "toolCallId": "gone"}] * orphans]
+        history_ = [*before, *[CALL] * pending, USER]
+        throughs = [len(before) + 1, len(before) + 2, len(before) + pending]
+
+        async def reach() -> tuple[list[str], Any]:
+            async with connect() as conn:
+                context_id = await history(conn, *history_)
+                due = {"budget": 1, "compactionDue": {"threshold": 1, "keepTokens": 0}}
+                figures = (await windows.read(conn, context_id, overrides=due, content=False)).figures
+                return [await reached(conn, context_id, through) for through in throughs], figures["compactionDue"]
+
+        said, due = run(reach())
+        assert said == [outcome(history_, through) for through in throughs]
+        assert (due is None) == (pending == 1000)
 
 
 class TestUndo:

@@ -15,6 +15,7 @@ from lib import compactions, contexts, errors, messages, tokens, windows
 from lib.models import MAX_BODY_BYTES, Append
 from lib.runs import CLEARED, CLEARED_TOKENS
 from scripts.chaos import rule
+from scripts.chaos import windows as chaos
 
 SHAPES = json.loads((Path(__file__).parent.parent / "data" / "transcript-shapes.json").read_text())
 
@@ -135,36 +136,14 @@ async def check(
     """Holds one window, and its figures, against the rule."""
     seen = history[:at]
     compaction = rule.in_force(made, len(seen))
-    expected = rule.window(seen, asked, compaction)
     window = await windows.read(conn, context_id, overrides=asked, at=at)
     shown = [json.loads(text) for text in window.texts]
-    figures = window.figures
 
-    request = [expected.request] if expected.request else []
-    versions = [*range(1, expected.preamble + 1), *([None] if compaction else []), *request, *expected.run]
     context = f"{asked} at {at} with {compaction}: {seen}"
-    assert [message["version"] for message in shown] == versions, context
-    assert {message["version"] for message in shown if "cleared" in message} == expected.cleared, context
-    assert figures["usedTokens"] == expected.used == sum(message["tokenCount"] for message in shown), context
-    through = compaction.through if compaction else 0
-    covered = max(expected.preamble, through)
-    assert {name: value for name, value in figures.items() if name not in {"policy", "usedTokens"}} == {
-        "budget": asked["budget"],
-        "overBudget": expected.used > asked["budget"],
-        "totalTokens": sum(message.tokens for message in seen),
-        "firstVersion": expected.run[0] if expected.run else None,
-        "lastVersion": expected.run[-1] if expected.run else None,
-        "droppedCount": len(seen) - covered - len(expected.run) - (bool(request) and request[0] > covered),
-        "preambleCount": expected.preamble,
-        "requestVersion": expected.request,
-        "compaction": {"number": compaction.number, "throughVersion": through} if compaction else None,
-        "clearedCount": len(expected.cleared),
-        "tokensToEdge": expected.to_edge,
-        "pendingCalls": rule.pending(seen, expected.run),
-        "compactionDue": rule.due(seen, asked, compaction),
-    }, context
+    assert chaos.said({"data": shown, **window.figures}) == chaos.expected(seen, asked, compaction), context
+    assert window.figures["usedTokens"] == sum(message["tokenCount"] for message in shown), context
     alone = await windows.read(conn, context_id, overrides=asked, at=at, content=False)
-    assert (alone.texts, alone.figures) == ([], figures)
+    assert (alone.texts, alone.figures) == ([], window.figures)
 
 
 async def compacted(
@@ -351,6 +330,65 @@ class TestBytes:
                         ]
 
         run(compare())
+
+
+class TestLimits:
+    """Each at what it takes, and one more."""
+
+    @pytest.mark.parametrize(("more", "versions"), [(0, [1, 2]), (1, [2])])
+    def test_a_run_has_4_400_000_bytes(
+        self, connect: Callable[[], Any], run: Run, more: int, versions: list[int]
+    ) -> None:
+        window = run(read(connect, sized("user", 2_200_000 + more), sized("user", 2_200_000)))
+
+        assert [json.loads(text)["version"] for text in window.texts] == versions
+        assert window.figures["tokensToEdge"] == (None if more else 998)
+
+    def test_head_and_newest_unit_have_4_500_000_bytes(self, connect: Callable[[], Any], run: Run) -> None:
+        window = run(read(connect, sized("system", 2_250_000), sized("user", 2_250_000), keepPreamble=True))
+
+        assert len(window.texts) == 2
+        with pytest.raises(errors.PayloadTooLarge):
+            run(read(connect, sized("system", 2_250_001), sized("user", 2_250_000), keepPreamble=True))
+
+    def test_a_run_has_11_000_messages(self, connect: Callable[[], Any], run: Run) -> None:
+        """Answers to no call are counted, though not shown, and have no bytes."""
+        unit = [said("user", 1), *[said("tool", 1, toolCallId="gone")] * 999]
+
+        async def read(*more: Message) -> Mapping[str, Any]:
+            async with connect() as conn:
+                context_id = await stored(conn, [*unit * 11, *more], *[1000] * 11)
+                return (await windows.read(conn, context_id, overrides={"budget": 20_000}, content=False)).figures
+
+        assert {name: run(read())[name] for name in ("firstVersion", "tokensToEdge")} == {
+            "firstVersion": 1,
+            "tokensToEdge": 9_000,
+        }
+        assert {name: run(read(said("user", 1)))[name] for name in ("firstVersion", "tokensToEdge")} == {
+            "firstVersion": 1001,
+            "tokensToEdge": None,
+        }
+
+    @pytest.mark.parametrize(("more", "shown"), [(0, 16), (1, 15)])
+    def test_pending_calls_have_65_536_bytes(self, connect: Callable[[], Any], run: Run, more: int, shown: int) -> None:
+        """As JSON, quotes included; of a call that would exceed it, and of all behind it, none is named."""
+        ids = [f"{number:02}" + "x" * 4092 for number in range(15)]
+
+        window = run(read(connect, calling(1, *ids, "y" * (4094 + more), "z")))
+
+        assert len(window.figures["pendingCalls"]) == shown
+
+
+def sized(role: str, size: int) -> Message:
+    """A message that counts so many bytes: its content and its metadata as JSON, and 400."""
+    return said(role, 1, content="x" * (size - 404))
+
+
+async def read(connect: Callable[[], Any], *sent: Message, **policy: Any) -> windows.Window:
+    """The window of 1,000 tokens of a new history."""
+    async with connect() as conn:
+        context_id = await stored(conn, sent, *[1] * len(sent))
+        return await windows.read(conn, context_id, overrides={"budget": 1000, **policy})
 
 
 class TestCleared:

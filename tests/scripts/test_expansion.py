@@ -1,4 +1,4 @@
-"""Migrations 0008 to 0012 expand: the release before keeps working on them, and its rows are right after them.
+"""Migrations 0008 to 0013 expand: the release before keeps working on them, and its rows are right after them.
 
 Each test has a database of its own that stands at migration 0007.
 """
