@@ -13,6 +13,7 @@ chaos    break everything around the service while it is used
 No commands:
 
 statements  split the text of SQL, for migrate
+replay      transcripts as one thread, for bench and drawing
 stack       what the others run on
 
 Arrows: bench and chaos -> the other commands -> stack -> migrate, lib, api; migrate -> statements. bench and chaos know

@@ -10,22 +10,16 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, takewhile
-from typing import Any, NamedTuple
+from itertools import accumulate
+from typing import NamedTuple
 
-from lib import jsontext, tokens
-from lib.models import Append
 from lib.runs import Candidate, Limits, Run, choose
-from scripts import load
+from scripts import replay
+from scripts.replay import CACHED, Sent, alike
 from scripts.stack.router import ROOT
 
 FILE = ROOT / "docs" / "windows.svg"
-TRANSCRIPTS = ROOT / "tests" / "data" / "agent-transcripts.jsonl"
-
 BUDGET = 4000
-
-# What a token costs that a provider has in its cache, beside another.
-CACHED = 0.1
 
 
 class Policy(NamedTuple):
@@ -42,14 +36,6 @@ STEPPED = Policy(keep_head=True, step=BUDGET // 4, clear=BUDGET // 4)
 # --- Windows
 
 
-class Sent(NamedTuple):
-    """A message of a window: it is equal to another where a model would read the same."""
-
-    version: int
-    tokens: int
-    cleared: bool
-
-
 @dataclass(frozen=True, slots=True)
 class History:
     """A thread of messages, oldest first, and the versions after which the model was called."""
@@ -61,24 +47,15 @@ class History:
 
 def history() -> History:
     """The transcripts one behind the other; only the first one's system message leads."""
-    transcripts = [transcript.messages for transcript in load.transcripts(TRANSCRIPTS)]
-    preamble = list(takewhile(_is_system, transcripts[0]))
-    thread = [*preamble, *(message for each in transcripts for message in each if not _is_system(message))]
-    batch = [message for body in load.batches(thread) for message in Append(**jsontext.parse(body)).messages]
-    counts = asyncio.run(tokens.count_all(message.texts() for message in batch))
+    thread = asyncio.run(replay.thread())
     messages: list[Candidate] = []
     calls: dict[str, int] = {}
-    for version, (message, count) in enumerate(zip(batch, counts, strict=True), 1):
-        answered = calls.get(message.tool_call_id, 0) if message.tool_call_id else None
-        calls.update((call["id"], version) for call in message.tool_calls or ())
-        is_user = message.role == "user"
+    for version, (message, count) in enumerate(zip(thread.messages, thread.token_counts, strict=True), 1):
+        answered = calls.get(message["tool_call_id"], 0) if message["role"] == "tool" else None
+        calls.update((call["id"], version) for call in message.get("tool_calls") or ())
+        is_user = message["role"] == "user"
         messages.append(Candidate(version, False, count, is_user, answered, None, None, 0, 0, None, None))
-    called = [version for version, message in enumerate(batch) if version and message.role == "assistant"]
-    return History(messages, len(preamble), called)
-
-
-def _is_system(message: dict[str, Any]) -> bool:
-    return bool(message["role"] == "system")
+    return History(messages, thread.preamble, thread.calls)
 
 
 def windows(thread: History, policy: Policy) -> list[list[Sent]]:
@@ -109,11 +86,6 @@ def _window(thread: History, version: int, policy: Policy) -> list[Sent]:
 
 def _sent(message: Candidate, *, cleared: bool) -> Sent:
     return Sent(message.version, message.cleared_tokens if cleared else message.token_count, cleared)
-
-
-def beginning(before: Sequence[Sent], window: Sequence[Sent]) -> int:
-    """How many messages two windows begin with alike."""
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(before, window, strict=False)))
 
 
 # --- The drawing, in pixels
@@ -202,7 +174,7 @@ def _panel(thread: History, panel: Panel) -> Iterator[str]:
     for row, (call, window) in enumerate(zip(thread.calls, sent, strict=True)):
         y = TOP + row * ROW
         paths["stored"].append(_box(left, y - (ROW - BAR) / 2, ends[call] * scale, ROW))
-        same = beginning(before, window)
+        same = alike(before, window)
         for kind, start, end in _pieces(window, same, ends):
             thick = THIN if kind == "cleared" else BAR
             paths[kind].append(_box(left + start * scale, y + (BAR - thick) / 2, (end - start) * scale, thick))

@@ -17,7 +17,7 @@ from uuid import UUID
 import psycopg
 from psycopg import AsyncConnection
 
-from scripts import migrate
+from scripts import migrate, replay
 from scripts.bench import against, bundle, costs, http, imports, sql, windows
 from scripts.bench.report import Report
 from scripts.bench.trees import RevisionError
@@ -81,7 +81,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--costs",
         nargs="?",
         type=Path,
-        const=costs.TRANSCRIPTS,
+        const=replay.TRANSCRIPTS,
         metavar="FILE",
         help="what windows cost, and nothing else, on the repository's transcripts or on others in OpenAI's chat shape",
     )

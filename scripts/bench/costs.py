@@ -1,69 +1,43 @@
-"""The bench's section on what windows cost their user: transcripts replayed as one thread, call after call of a model.
+"""The bench's section on what windows cost their user: transcripts replayed as one thread.
 
-Each assistant message was answered by a model, so a window is asked for as of the version before it. Providers charge
-about a tenth for the tokens by which a request begins as the request before did, and so a call costs the tokens of its
-window, those of the longest beginning that it shares with the window before at a tenth. Beside our policies stands
-LangChain's trim_messages, on the same history with the same counts of tokens; it is installed for that alone.
+A call costs the tokens of its window, those of the longest beginning that it shares with the window before at a tenth.
+Beside our policies stands LangChain's trim_messages, on the same history with the same counts of tokens; it is
+installed for that alone.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import accumulate, cycle, takewhile
+from itertools import accumulate
 from pathlib import Path
 from statistics import mean
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
 from langchain_core.messages import BaseMessage, convert_to_messages, trim_messages
 from psycopg import AsyncConnection
 
-from lib import contexts, jsontext, messages, tokens, windows
+from lib import contexts, jsontext, messages, windows
 from lib.models import Append
-from scripts import load
+from scripts import load, replay
 from scripts.bench.report import Report
-from scripts.stack.router import ROOT
+from scripts.replay import CACHED, TRANSCRIPTS, Sent, Thread, alike
 
-TRANSCRIPTS = ROOT / "tests" / "data" / "agent-transcripts.jsonl"
 BUDGETS = (4000, 8000, 32_000)
 
 # The transcripts follow each other, and again, until the thread has so many tokens: two of the largest windows.
 THREAD_TOKENS = 2 * max(BUDGETS)
 
-# What a token costs that a provider has in its cache, beside another.
-CACHED = 0.1
-
 # How many times cheaper a step of 2,000 makes windows of 8,000, at least.
 GOAL_BUDGET, GOAL = 8000, 3.0
 
 
-class Sent(NamedTuple):
-    """A message of a window: it is equal to another where a model would read the same."""
-
-    version: int
-    tokens: int
-    cleared: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Thread:
-    """All transcripts as one history: its messages in OpenAI's chat shape, and the tokens of each."""
-
-    messages: Sequence[Mapping[str, Any]]
-    token_counts: Sequence[int]
-
-    @property
-    def calls(self) -> list[int]:
-        """The versions after which the model was called."""
-        return [before for before, message in enumerate(self.messages) if before and message["role"] == "assistant"]
-
-    def refused(self, window: Sequence[Sent]) -> bool:
-        """Whether a provider would refuse it: a tool's result is in it whose call is not."""
-        called: set[str] = set()
-        for message in (self.messages[sent.version - 1] for sent in window):
-            called.update(call["id"] for call in message.get("tool_calls") or ())
-            if message["role"] == "tool" and message["tool_call_id"] not in called:
-                return True
-        return False
+def refused(thread: Thread, window: Sequence[Sent]) -> bool:
+    """Whether a provider would refuse it: a tool's result is in it whose call is not."""
+    called: set[str] = set()
+    for message in (thread.messages[sent.version - 1] for sent in window):
+        called.update(call["id"] for call in message.get("tool_calls") or ())
+        if message["role"] == "tool" and message["tool_call_id"] not in called:
+            return True
+    return False
 
 
 async def measure(report: Report, url: str, file: Path = TRANSCRIPTS) -> None:
@@ -71,7 +45,7 @@ async def measure(report: Report, url: str, file: Path = TRANSCRIPTS) -> None:
 
     Raises LoadError for a file that is none.
     """
-    thread = await _thread(file)
+    thread = await replay.thread(file, THREAD_TOKENS)
     async with await AsyncConnection.connect(url, autocommit=True) as conn:
         await _measure(report, conn, thread)
 
@@ -110,29 +84,6 @@ async def _measure(report: Report, conn: AsyncConnection[Any], thread: Thread) -
     report.row("  fill: tokens of a window beside the budget; repeated: share of them that a cache would have")
     report.row("  refused: share of windows with a tool's result without its call")
     report.row(f"  cost: tokens of a window, repeated ones at {CACHED:g}; cheaper: no policy's cost beside it")
-
-
-async def _thread(file: Path) -> Thread:
-    """The transcripts of a file as one thread, which only the first one's system messages lead. Raises LoadError."""
-    transcripts = [transcript.messages for transcript in load.transcripts(file)]
-    spoken = [[message for message in transcript if message["role"] != "system"] for transcript in transcripts]
-    if not any(spoken):
-        raise load.LoadError(f"{file} holds no transcript")
-    history = list(takewhile(lambda message: message["role"] == "system", transcripts[0]))
-    counts = await _counts(history)
-    rounds = cycle(zip(spoken, [await _counts(messages) for messages in spoken], strict=True))
-    done = 0
-    while done < len(spoken) or sum(counts) < THREAD_TOKENS:
-        more, tokens_of_more = next(rounds)
-        history += more
-        counts += tokens_of_more
-        done += 1
-    return Thread(history, counts)
-
-
-async def _counts(transcript: list[dict[str, Any]]) -> list[int]:
-    batch = [message for body in load.batches(transcript) for message in _append(body).messages]
-    return await tokens.count_all(message.texts() for message in batch)
 
 
 def _append(body: str) -> Append:
@@ -197,18 +148,17 @@ def _figures(
     """Tokens that a call costs, and the cells of a row up to there; of the calls at these places."""
     used = [sum(message.tokens for message in replayed[place]) for place in full]
     repeated = [_repeated(replayed[place - 1] if place else (), replayed[place]) for place in full]
-    refused = mean(thread.refused(replayed[place]) for place in full)
+    broken = mean(refused(thread, replayed[place]) for place in full)
     cost = (sum(used) - (1 - CACHED) * sum(repeated)) / len(full)
     return cost, [
         f"{mean(len(replayed[place]) for place in full):.0f}",
         f"{mean(used) / budget:.0%}",
         f"{sum(repeated) / sum(used):.0%}",
-        f"{refused:.0%}",
+        f"{broken:.0%}",
         f"{cost:,.0f}",
     ]
 
 
 def _repeated(before: Sequence[Sent], window: Sequence[Sent]) -> int:
     """Tokens of the longest beginning that two windows share."""
-    pairs = takewhile(lambda pair: pair[0] == pair[1], zip(before, window, strict=False))
-    return sum(message.tokens for _, message in pairs)
+    return sum(message.tokens for message in window[: alike(before, window)])

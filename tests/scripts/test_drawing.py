@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 import httpx
 import pytest
 
-from scripts import drawing, load
+from scripts import drawing, load, replay
 
 MAX_BYTES = 60_000
 
@@ -22,7 +22,7 @@ QUERIES: dict[drawing.Policy, dict[str, Any]] = {
 def stored(api: httpx.Client) -> str:
     """The path of a context that holds the history which is drawn."""
     path: str = api.post("/api/v1/contexts", json={}).headers["location"]
-    transcripts = [transcript.messages for transcript in load.transcripts(drawing.TRANSCRIPTS)]
+    transcripts = [transcript.messages for transcript in load.transcripts(replay.TRANSCRIPTS)]
     for place, messages in enumerate(transcripts):
         for body in load.batches([message for message in messages if place == 0 or message["role"] != "system"]):
             answer = api.post(f"{path}/messages", json=json.loads(body))
