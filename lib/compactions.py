@@ -230,20 +230,23 @@ async def read(conn: AsyncConnection[Any], context_id: UUID, number: int) -> Com
     return row
 
 
-# The context's row is locked first, as by whoever makes a compaction.
+# The context's row is locked first, as by whoever makes a compaction. Compactions are looked for by their primary key
+# alone: coalesce() keeps the planner from the index of those in force, where it would walk all of the context's, or all
+# contexts' (10,000 buffers, measured).
 UNDO = f"""
 WITH context AS (
     UPDATE contexts
     SET revision = revision + 1
     WHERE id = %(context_id)s AND deleted_at IS NULL AND EXISTS (
-        SELECT FROM compactions WHERE context_id = %(context_id)s AND number = %(number)s AND undone_at IS NULL
+        SELECT FROM compactions
+        WHERE context_id = %(context_id)s AND number = %(number)s AND coalesce(undone_at, 'infinity') = 'infinity'
     )
     RETURNING id
 )
 UPDATE compactions AS compaction
 SET undone_at = clock_timestamp()
 FROM context
-WHERE context_id = context.id AND number = %(number)s AND undone_at IS NULL
+WHERE context_id = %(context_id)s AND number = %(number)s AND coalesce(undone_at, 'infinity') = 'infinity'
 RETURNING number, {COMPACTION_JSON} AS json
 """
 

@@ -39,8 +39,10 @@ CREATE TABLE compactions (
     CONSTRAINT compactions_key_check CHECK ((key IS NULL) = (fingerprint IS NULL))
 );
 
--- The one in force is the last of this that had been made; most often the last of all.
-CREATE INDEX compactions_in_force_idx ON compactions (context_id, through_version, number) WHERE undone_at IS NULL;
+-- The one in force is the last of this that had been made; most often the last of all. made_at_version is there so that
+-- those that were made later are passed over in the index.
+CREATE INDEX compactions_in_force_idx ON compactions (context_id, through_version, number, made_at_version)
+    WHERE undone_at IS NULL;
 
 CREATE UNIQUE INDEX compactions_key_key ON compactions (context_id, key) WHERE key IS NOT NULL;
 

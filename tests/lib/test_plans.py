@@ -32,7 +32,7 @@ SHORT_CONTEXTS = 30_000
 TOKENS = 10
 
 # Of one context; each reaches half of what had been said when it was made.
-COMPACTIONS = 1_000
+COMPACTIONS = 20_000
 
 LONG_ID, IMAGES_ID, TOOLS_ID, PIPELINED_ID, COMPACTED_ID = (UUID(int=number) for number in range(1, 6))
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -116,8 +116,9 @@ def windows_of() -> Iterator[Row]:
         moment = {**asked, "context_id": LONG_ID, "at_time": START + timedelta(seconds=LONG // 2)}
         yield Row("windows.WINDOW", f"{name}, at a time", 200, moment)
     compacted = {**plain, "context_id": COMPACTED_ID, "overrides": Jsonb({"budget": 800, **POLICIES["all"]})}
-    for version in (None, 1, LONG // 2, LONG - 5):
-        yield Row("windows.WINDOW", f"compacted, at {version}", 150, {**compacted, "at": version})
+    # Those that were made later are passed over in the index, 10,000 of them on 130 pages.
+    for version, most in ((None, 150), (1, 150), (LONG // 2, 250), (LONG - 5, 150)):
+        yield Row("windows.WINDOW", f"compacted, at {version}", most, {**compacted, "at": version})
 
 
 def compactions_of() -> Iterator[Row]:
@@ -283,6 +284,12 @@ WITH context AS (
     RETURNING id, external_id
 ), key AS (
     INSERT INTO context_keys (key, fingerprint, context_id) SELECT 'key of ' || external_id, 'f', id FROM context
+), compaction AS (
+    INSERT INTO compactions (
+        context_id, number, through_version, made_at_version, based_on, role, summary, metadata, token_count,
+        json_bytes, created_at
+    )
+    SELECT id, number, 1, 1, 0, 'user', 's', '{}', 10, 5, %(start)s FROM context, generate_series(1, 2) AS number
 )
 INSERT INTO messages (context_id, version, role, content, token_count, cumulative_tokens, created_at)
 SELECT id, version, 'user', to_json(repeat('x', 24)), %(tokens)s, %(tokens)s * version, %(start)s
