@@ -109,8 +109,8 @@ APPEND = {
         WHERE %(key)s::text IS NOT NULL
     )
     INSERT INTO messages AS message (
-        context_id, version, role, content, tool_calls, call_ids, tool_call_id, call_version, tool_name, model,
-        metadata, token_count, cumulative_tokens, created_at, embedding
+        context_id, version, role, content, tool_calls, call_ids, tool_call_id, call_version, metadata_bytes, tool_name,
+        model, metadata, token_count, cumulative_tokens, created_at, embedding
     )
     SELECT context.id, context.base_version + batch.position, batch.role, batch.content, batch.tool_calls,
         (SELECT array_agg(call ->> 'id') FROM json_array_elements(batch.tool_calls) AS call),
@@ -121,6 +121,7 @@ APPEND = {
                 THEN context.calls[batch.position]
             WHEN context.calls IS NOT NULL AND batch.role = 'tool' THEN 0
         END,
+        CASE batch.role WHEN 'tool' THEN octet_length(coalesce(batch.metadata, '{{}}')::text) END,
         batch.tool_name, batch.model, coalesce(batch.metadata, '{{}}'),
         batch.token_count, context.base_tokens + batch.running_tokens,
         coalesce(greatest(batch.created_at, context.previous_created_at), context.updated_at),

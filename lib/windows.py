@@ -53,7 +53,7 @@ CLEARED_JSON = message_json(
 NAMES = ("tool_call_id", "tool_name", "model")
 NAME_BYTES = f"6 * ({' + '.join(f'coalesce(octet_length({name}), 0)' for name in NAMES)}) + {ENVELOPE_BYTES}"
 SENT_BYTES = f"CASE WHEN call_version > 0 OR role <> 'tool' THEN json_bytes + {NAME_BYTES} ELSE 0 END"
-CLEARED_BYTES = f"CASE WHEN call_version > 0 THEN octet_length(metadata::text) + {NAME_BYTES} ELSE 0 END"
+CLEARED_BYTES = f"CASE WHEN call_version > 0 THEN metadata_bytes + {NAME_BYTES} ELSE 0 END"
 
 # window_reach turns the budget into a range of versions, by looks into indexes: with both of its ends known no plan
 # reads more than the range. What is cleared depends on where the next edge lies, which Python decides: what is cleared

@@ -1,15 +1,19 @@
--- Each tool message names the version of the call that it answers, so that windows need not look for it.
+-- Each tool message names the version of the call that it answers, and the bytes of its metadata as JSON text, so that
+-- windows need neither look for the one nor read the other.
 --
 -- The newest message before it, among the 1,000 versions before, with a call of that id; 0 where there is none; null
--- where that is not settled yet, and in all messages but tool messages. An append settles it, or leaves it to a
+-- where that is not settled yet, and in all messages but tool messages. An append settles both, or leaves them to a
 -- trigger, as the release before does; the rows that are there the next file does. A new column is null throughout, so
 -- nothing is rewritten, and its check needs no scan; it is validated in the next file. Takes ACCESS EXCLUSIVE on
 -- messages for an instant.
 
 ALTER TABLE messages
     ADD COLUMN call_version bigint,
-    ADD CONSTRAINT messages_call_version_check
-        CHECK (call_version IS NULL OR (role = 'tool' AND call_version >= 0 AND call_version < version)) NOT VALID;
+    ADD COLUMN metadata_bytes integer,
+    ADD CONSTRAINT messages_call_version_check CHECK (
+        CASE WHEN call_version IS NULL THEN metadata_bytes IS NULL
+            ELSE role = 'tool' AND call_version >= 0 AND call_version < version AND metadata_bytes IS NOT NULL END
+    ) NOT VALID;
 
 -- In plpgsql, as all that follows: it keeps its plans from one statement to the next.
 CREATE FUNCTION call_before(of_context uuid, of_version bigint, call_id text) RETURNS bigint
@@ -64,6 +68,7 @@ LANGUAGE plpgsql
 AS $$
 BEGIN
     NEW.call_version := call_before(NEW.context_id, NEW.version, NEW.tool_call_id);
+    NEW.metadata_bytes := octet_length(NEW.metadata::text);
     RETURN NEW;
 END
 $$;

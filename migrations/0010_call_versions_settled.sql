@@ -23,7 +23,8 @@ BEGIN
             LIMIT 10000
         ), settled AS (
             UPDATE messages AS message
-            SET call_version = call_before(chunk.context_id, chunk.version, chunk.tool_call_id)
+            SET call_version = call_before(chunk.context_id, chunk.version, chunk.tool_call_id),
+                metadata_bytes = octet_length(message.metadata::text)
             FROM chunk
             WHERE chunk.open AND message.context_id = chunk.context_id AND message.version = chunk.version
         )

@@ -141,7 +141,8 @@ $$;
 
 -- The version through which a history from base to version latest should be compacted, of total tokens up to there:
 -- the first unit boundary that leaves at most keep tokens behind it, or else the last before the newest unit; and where
--- no compaction can reach it, the nearest before it that one can. Null where there is none behind base.
+-- no compaction can reach it, the nearest before it that one can. Null where there is none behind base, and where the
+-- unit in question has more than 1,001 messages.
 CREATE FUNCTION compaction_due(of_context uuid, base bigint, latest bigint, total bigint, keep bigint) RETURNS bigint
 LANGUAGE plpgsql STABLE
 AS $$
@@ -161,12 +162,14 @@ DECLARE
         LIMIT 1
     ) - 1;
 BEGIN
-    boundary := coalesce(boundary, (
-        SELECT version FROM messages
-        WHERE context_id = of_context AND version BETWEEN latest - 1000 AND latest AND role <> 'tool'
-        ORDER BY version DESC
-        LIMIT 1
-    ) - 1);
+    IF boundary IS NULL AND enough + 1001 >= latest THEN
+        boundary := (
+            SELECT version FROM messages
+            WHERE context_id = of_context AND version BETWEEN latest - 1000 AND latest AND role <> 'tool'
+            ORDER BY version DESC
+            LIMIT 1
+        ) - 1;
+    END IF;
     boundary := compactable_to(of_context, latest, boundary);
     RETURN CASE WHEN boundary > base THEN boundary END;
 END

@@ -61,8 +61,8 @@ RETURNING id
 # and behind the last one the assistant asks itself: one long loop of calls.
 FILL = """
 INSERT INTO messages (
-    context_id, version, role, content, tool_calls, call_ids, tool_call_id, call_version, tool_name,
-    token_count, cumulative_tokens, created_at
+    context_id, version, role, content, tool_calls, call_ids, tool_call_id, call_version, metadata_bytes,
+    tool_name, token_count, cumulative_tokens, created_at
 )
 SELECT %(context_id)s, version,
     CASE WHEN version = 1 THEN 'system' WHEN turn = 0 AND version <= %(last_question)s THEN 'user'
@@ -73,6 +73,7 @@ SELECT %(context_id)s, version,
     CASE WHEN turn = 1 THEN ARRAY['call_' || version] END,
     CASE WHEN turn = 2 THEN 'call_' || version - 1 END,
     CASE WHEN turn = 2 THEN version - 1 END,
+    CASE WHEN turn = 2 THEN octet_length('{}') END,
     CASE WHEN turn = 2 THEN 'read_file' END,
     %(tokens)s, version * %(tokens)s, now() - interval '1 second' * (%(count)s - version)
 FROM (SELECT version, (version - 1) %% 4 AS turn FROM generate_series(1, %(count)s::bigint) AS version) AS numbered

@@ -236,7 +236,9 @@ def due(messages: Sequence[Message], policy: Mapping[str, Any], compaction: Comp
     # The last version of a unit, but for the newest.
     boundaries = [message.version - 1 for message in messages if message.role != "tool"]
     enough = (version for version in boundaries if version and ends[-1] - ends[version] <= keep)
-    boundary = next(enough, boundaries[-1] if boundaries else 0)
+    # No newest unit is looked for behind 1,001 tool messages in a row.
+    newest = boundaries[-1] if boundaries and len(messages) - boundaries[-1] <= MAX_UNIT else 0
+    boundary = next(enough, newest)
     reached = (version for version in range(boundary, max(0, boundary - NEAR), -1) if can_reach(messages, version))
     through = next(reached, 0)
     tokens = ends[through] - ends[base]

@@ -230,10 +230,14 @@ class TestMake:
             run(broken())
 
 
+def seen_by_the_rule(history: Sequence[dict[str, Any]]) -> list[rule.Message]:
+    empty = {"toolCalls": None, "toolCallId": None, "tokenCount": 10}
+    return rule.history([{**empty, **message} for message in history])
+
+
 def outcome(history: Sequence[dict[str, Any]], through: int) -> str:
     """What the rule has of a compaction through a version: reached, or what the refusal says."""
-    empty = {"toolCalls": None, "toolCallId": None, "tokenCount": 10}
-    seen = rule.history([{**empty, **message} for message in history])
+    seen = seen_by_the_rule(history)
     if rule.can_reach(seen, through):
         return "reached"
     near = [str(version) for version in rule.nearest(seen, through)]
@@ -299,16 +303,32 @@ class TestReach:
         history_ = [*before, *[CALL] * pending, USER]
         throughs = [len(before) + 1, len(before) + 2, len(before) + pending]
 
-        async def reach() -> tuple[list[str], Any]:
+        async def reach() -> list[str]:
             async with connect() as conn:
                 context_id = await history(conn, *history_)
-                due = {"budget": 1, "compactionDue": {"threshold": 1, "keepTokens": 0}}
-                figures = (await windows.read(conn, context_id, overrides=due, content=False)).figures
-                return [await reached(conn, context_id, through) for through in throughs], figures["compactionDue"]
+                return [await reached(conn, context_id, through) for through in throughs]
 
-        said, due = run(reach())
-        assert said == [outcome(history_, through) for through in throughs]
-        assert (due is None) == (pending == 1000)
+        assert run(reach()) == [outcome(history_, through) for through in throughs]
+
+
+class TestDue:
+    @pytest.mark.parametrize("keep", [0, 5_000, 10_000, 10_020, 15_000])
+    @pytest.mark.parametrize("middle", [[CALL] * 999, [CALL] * 1000])
+    @pytest.mark.parametrize("orphans", [1000, 1001])
+    def test_is_found_within_1_000_versions(
+        self, connect: Any, run: Run, orphans: int, middle: list[dict[str, Any]], keep: int
+    ) -> None:
+        """And the newest unit, or the one that keepTokens end in, among as many."""
+        unit = [USER, *[{**ANSWER, "toolCallId": "gone"}] * orphans]
+        policy = {"budget": 20_000, "compactionDue": {"threshold": 0.001, "keepTokens": keep}}
+
+        async def due(*history_: dict[str, Any]) -> Any:
+            async with connect() as conn:
+                context_id = await history(conn, *history_)
+                return (await windows.read(conn, context_id, overrides=policy, content=False)).figures["compactionDue"]
+
+        for history_ in ([USER, *unit, *middle, USER], [USER, *middle, *unit], [USER, *unit, USER, USER]):
+            assert run(due(*history_)) == rule.due(seen_by_the_rule(history_), policy, None)
 
 
 class TestUndo:

@@ -34,7 +34,7 @@ TOKENS = 10
 # Of one context; each reaches half of what had been said when it was made.
 COMPACTIONS = 20_000
 
-LONG_ID, IMAGES_ID, TOOLS_ID, PIPELINED_ID, COMPACTED_ID = (UUID(int=number) for number in range(1, 6))
+LONG_ID, IMAGES_ID, TOOLS_ID, PIPELINED_ID, COMPACTED_ID, METADATA_ID = (UUID(int=number) for number in range(1, 7))
 START = datetime(2026, 1, 1, tzinfo=UTC)
 ORPHAN = json.dumps({"messages": [{"role": "tool", "content": "x", "toolCallId": "x"}]})
 ORPHANS = json.dumps({"messages": [{"role": "tool", "content": "x", "toolCallId": each} for each in "xy"]})
@@ -115,6 +115,8 @@ def windows_of() -> Iterator[Row]:
         # A bisection looks 17 times.
         moment = {**asked, "context_id": LONG_ID, "at_time": START + timedelta(seconds=LONG // 2)}
         yield Row("windows.WINDOW", f"{name}, at a time", 200, moment)
+    large = {**plain, "context_id": METADATA_ID, "overrides": Jsonb({"budget": 800, **POLICIES["all"]})}
+    yield Row("windows.WINDOW", "large metadata, figures", 150, {**large, "content": False})
     compacted = {**plain, "context_id": COMPACTED_ID, "overrides": Jsonb({"budget": 800, **POLICIES["all"]})}
     # Those that were made later are passed over in the index, 10,000 of them on 130 pages.
     for version, most in ((None, 150), (1, 150), (LONG // 2, 250), (LONG - 5, 150)):
@@ -246,21 +248,27 @@ WITH context AS (
     RETURNING id
 )
 INSERT INTO messages (
-    context_id, version, role, content, tool_calls, call_ids, tool_call_id, call_version, token_count,
-    cumulative_tokens, created_at
+    context_id, version, role, content, tool_calls, call_ids, tool_call_id, call_version, metadata_bytes, metadata,
+    token_count, cumulative_tokens, created_at
 )
 SELECT id, version, role, to_json(repeat('x', 24)),
     CASE WHEN role = 'assistant' THEN json_build_array(json_build_object('id', 'c')) END,
     CASE WHEN role = 'assistant' THEN ARRAY['c'] END,
     CASE WHEN role = 'tool' THEN 'c' END,
     CASE WHEN role = 'tool' THEN greatest(version - %(lag)s, 0) END,
+    CASE WHEN role = 'tool' THEN octet_length(metadata::text) END,
+    metadata,
     %(tokens)s, %(tokens)s * version, %(start)s + version * interval '1 second'
 FROM context, (
     -- A preamble of two and a request, far behind.
     SELECT version, CASE WHEN version <= 2 THEN 'system' WHEN version = 3 THEN 'user'
         ELSE (%(roles)s::text[])[version %% cardinality(%(roles)s) + 1] END AS role
     FROM generate_series(1, %(length)s) AS version
-) AS said
+) AS said, LATERAL (
+    -- Of hashes, which cannot be compressed: what is large lies outside of the row.
+    SELECT coalesce(json_object_agg(part, md5(version || '-' || part)), '{}') AS metadata
+    FROM generate_series(1, CASE role WHEN 'tool' THEN %(metadata)s ELSE 0 END) AS part
+) AS described
 """
 
 FILL_COMPACTIONS = """
@@ -299,7 +307,7 @@ FROM context, generate_series(1, %(length)s) AS version
 
 @pytest.fixture(scope="module", params=["alone", "beside thousands"])
 def world(request: pytest.FixtureRequest, database: psycopg.Connection[Any], database_url: str) -> Iterator[str]:
-    """The URL of a database with five long contexts, and thousands of short ones or one; nothing is analyzed yet."""
+    """The URL of a database with six long contexts, and thousands of short ones or one; nothing is analyzed yet."""
     name = f"plans_{request.param.partition(' ')[0]}"
     database.execute(SQL("CREATE DATABASE {}").format(Identifier(name)))
     url = database_url.replace("/postgres?", f"/{name}?")
@@ -310,17 +318,19 @@ def world(request: pytest.FixtureRequest, database: psycopg.Connection[Any], dat
                 conn.execute(SQL("ALTER TABLE {} SET (autovacuum_enabled = false)").format(Identifier(table)))
             short = {"length": SHORT, "tokens": TOKENS, "start": START}
             conn.execute(FILL_SHORT, {**short, "contexts": SHORT_CONTEXTS if "beside" in request.param else 100})
-            loop = ["assistant", "tool"]
-            for context_id, tokens, roles, lag in (
-                (LONG_ID, TOKENS, ["user"], 0),
-                (IMAGES_ID, 0, ["user"], 0),
+            for context_id, members in (
+                (LONG_ID, {"roles": ["user"]}),
+                (IMAGES_ID, {"roles": ["user"], "tokens": 0}),
                 # Calls without a request; and such that are made before the last has been answered.
-                (TOOLS_ID, TOKENS, loop, 1),
-                (PIPELINED_ID, TOKENS, loop, 3),
-                (COMPACTED_ID, TOKENS, loop, 1),
+                (TOOLS_ID, {}),
+                (PIPELINED_ID, {"lag": 3}),
+                (COMPACTED_ID, {}),
+                # 20 kB for each tool message.
+                (METADATA_ID, {"length": 1_000, "metadata": 640}),
             ):
                 named = {"id": context_id, "name": str(context_id), "created_at": datetime.now(UTC), "start": START}
-                conn.execute(FILL, {**named, "length": LONG, "tokens": tokens, "roles": roles, "lag": lag})
+                plain = {"length": LONG, "tokens": TOKENS, "roles": ["assistant", "tool"], "lag": 1, "metadata": 0}
+                conn.execute(FILL, {**named, **plain, **members})
             summaries = {"id": COMPACTED_ID, "count": COMPACTIONS, "every": LONG // COMPACTIONS, "start": START}
             conn.execute(FILL_COMPACTIONS, summaries)
             conn.execute("UPDATE contexts SET compaction_count = %s WHERE id = %s", [COMPACTIONS, COMPACTED_ID])

@@ -158,10 +158,12 @@ def call_versions(schema: Schema, context_id: UUID) -> list[int | None]:
 
 
 def rows(schema: Schema) -> dict[tuple[UUID, int], tuple[str, str, str]]:
-    """Where each message lies, which transaction wrote it, and all of it but the new column."""
-    found = schema.query(
-        "SELECT context_id, version, ctid::text, xmin::text, (to_jsonb(messages) - 'call_version')::text FROM messages"
-    )
+    """Where each message lies, which transaction wrote it, and all of it but the new columns."""
+    found = schema.query("""
+        SELECT context_id, version, ctid::text, xmin::text,
+            (to_jsonb(messages) - 'call_version' - 'metadata_bytes')::text
+        FROM messages
+    """)
     return {(context_id, version): (ctid, xmin, text) for context_id, version, ctid, xmin, text in found}
 
 
