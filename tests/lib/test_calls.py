@@ -27,7 +27,7 @@ def calls(*ids: str) -> dict[str, Any]:
 
 
 def answer(call_id: str) -> dict[str, Any]:
-    return {"role": "tool", "content": "x", "toolCallId": call_id}
+    return {"role": "tool", "content": "x", "toolCallId": call_id, "metadata": {"of": f"é {call_id}"}}
 
 
 async def append(conn: Conn, context_id: UUID, *new: dict[str, Any]) -> messages.Appended:
@@ -37,13 +37,14 @@ async def append(conn: Conn, context_id: UUID, *new: dict[str, Any]) -> messages
 
 
 def answered(database: Database, context_id: UUID) -> list[int | None]:
-    """The versions of the calls that tool messages answer, oldest first."""
-    return [
-        version
-        for (version,) in database.execute(
-            "SELECT call_version FROM messages WHERE context_id = %s AND role = 'tool' ORDER BY version", [context_id]
-        )
-    ]
+    """The versions of the calls that tool messages answer, oldest first; the bytes of their metadata are right."""
+    found = database.execute(
+        "SELECT call_version, metadata_bytes, octet_length(metadata::text) FROM messages"
+        " WHERE context_id = %s AND role = 'tool' ORDER BY version",
+        [context_id],
+    ).fetchall()
+    assert all(stored == size for _, stored, size in found)
+    return [version for version, _, _ in found]
 
 
 class TestAppend:
@@ -311,9 +312,9 @@ class TestReleaseBefore:
         database.execute(BEFORE, before(context_id, calls("a"), calls("a")))
         database.execute(
             """
-            INSERT INTO messages (context_id, version, role, content, tool_call_id, call_version, token_count,
-                cumulative_tokens, created_at)
-            VALUES (%s, 3, 'tool', '"x"', 'a', 1, 0, 0, now())
+            INSERT INTO messages (context_id, version, role, content, tool_call_id, call_version, metadata_bytes,
+                token_count, cumulative_tokens, created_at)
+            VALUES (%s, 3, 'tool', '"x"', 'a', 1, 2, 0, 0, now())
             """,
             [context_id],
         )
@@ -377,9 +378,9 @@ class TestRules:
                 return context_id
 
         insert = """
-            INSERT INTO messages (context_id, version, role, content, tool_call_id, call_version, token_count,
-                cumulative_tokens, created_at)
-            VALUES (%s, 2, %s, '"x"', %s, %s, 0, 0, now())
+            INSERT INTO messages (context_id, version, role, content, tool_call_id, call_version, metadata_bytes,
+                token_count, cumulative_tokens, created_at)
+            VALUES (%s, 2, %s, '"x"', %s, %s, 2, 0, 0, now())
         """
         with pytest.raises(psycopg.errors.CheckViolation, match="messages_call_version_check"):
             database.execute(insert, [run(create()), role, "a" if role == "tool" else None, call_version])

@@ -99,7 +99,7 @@ def message(word: str) -> dict[str, Any]:
         calls = [{"id": i, "type": "function", "function": {"name": "f", "arguments": "{}"}} for i in ids.split(",")]
         return {"role": "assistant", "toolCalls": calls}
     if sign == "-":
-        return {"role": "tool", "content": "done", "toolCallId": ids}
+        return {"role": "tool", "content": "done", "toolCallId": ids, "metadata": {"of": f"é {ids}"}}
     return {"role": "user", "content": "go on"}
 
 
@@ -150,11 +150,15 @@ def append(conn: Connection, context_id: UUID, history: str, size: int = 1_000) 
 
 
 def call_versions(schema: Schema, context_id: UUID) -> list[int | None]:
+    """The call_version of each message; where it is settled, so are the bytes of its metadata."""
     with psycopg.connect(schema.url) as conn:
         found = conn.execute(
-            "SELECT call_version FROM messages WHERE context_id = %s ORDER BY version", [context_id]
+            "SELECT call_version, metadata_bytes, octet_length(metadata::text) FROM messages"
+            " WHERE context_id = %s ORDER BY version",
+            [context_id],
         ).fetchall()
-    return [version for (version,) in found]
+    assert all(stored == (None if version is None else size) for version, stored, size in found)
+    return [version for version, _, _ in found]
 
 
 def rows(schema: Schema) -> dict[tuple[UUID, int], tuple[str, str, str]]:
