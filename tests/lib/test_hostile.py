@@ -127,11 +127,12 @@ class TestReads:
             database.execute(
                 """
                 INSERT INTO messages (context_id, version, role, content, tool_calls, call_ids, tool_call_id,
-                    call_version, token_count, cumulative_tokens, created_at)
+                    call_version, metadata_bytes, token_count, cumulative_tokens, created_at)
                 SELECT %(id)s, version, CASE WHEN calls THEN 'assistant' ELSE 'tool' END,
                     CASE WHEN NOT calls THEN to_json(repeat('x', 3000000)) END, CASE WHEN calls THEN '[]'::json END,
                     CASE WHEN calls THEN ARRAY['c'] END, CASE WHEN NOT calls THEN 'c' END,
-                    CASE WHEN NOT calls THEN CASE WHEN %(each)s THEN version - 1 ELSE 1 END END, 1, version, now()
+                    CASE WHEN NOT calls THEN CASE WHEN %(each)s THEN version - 1 ELSE 1 END END,
+                    CASE WHEN NOT calls THEN 2 END, 1, version, now()
                 FROM (
                     SELECT version, version = 1 OR (%(each)s AND version %% 2 = 1) AS calls
                     FROM generate_series(1, 160) AS version
