@@ -304,10 +304,14 @@ PAGE = {
     LEFT JOIN LATERAL (
         SELECT message.version, {MESSAGE_JSON} AS json
         FROM (
-            SELECT found.*, sum({MESSAGE_BYTES}) OVER (ORDER BY version {order} ROWS UNBOUNDED PRECEDING)
-                - ({MESSAGE_BYTES}) AS bytes_before
-            FROM messages AS found
-            WHERE context_id = context.id AND version BETWEEN {first} AND {last}
+            SELECT found.*, sum({MESSAGE_BYTES}) OVER (ROWS UNBOUNDED PRECEDING) - ({MESSAGE_BYTES}) AS bytes_before
+            FROM (SELECT * FROM segments(context.id, {first}, {last}) ORDER BY first_version {order}) AS segment
+            CROSS JOIN LATERAL (
+                SELECT * FROM messages
+                WHERE context_id = owner_id AND version BETWEEN first_version AND last_version
+                ORDER BY version {order}
+                OFFSET 0
+            ) AS found
         ) AS message
         WHERE message.bytes_before <= {MAX_BODY_BYTES}
     ) AS page ON true

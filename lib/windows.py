@@ -91,8 +91,9 @@ CROSS JOIN LATERAL (
     FROM (
         SELECT kept.*, {SENT_BYTES} AS bytes, true AS head, NULL::integer AS cleared_bytes
         FROM unnest(head_versions) AS place
+        CROSS JOIN LATERAL segments(context.id, place, place)
         CROSS JOIN LATERAL (
-            SELECT * FROM messages WHERE context_id = context.id AND version BETWEEN place AND place
+            SELECT * FROM messages WHERE context_id = owner_id AND version BETWEEN place AND place
             ORDER BY version LIMIT 1
         ) AS kept
     ) AS opening
@@ -101,11 +102,15 @@ CROSS JOIN LATERAL (
     FROM (
         SELECT newest.*, {SENT_BYTES} AS bytes, false AS head,
             CASE WHEN role = 'tool' AND cumulative_tokens <= cleared_at_most THEN {CLEARED_BYTES} END AS cleared_bytes
-        FROM messages AS newest
-        WHERE context_id = context.id AND newest.version BETWEEN first_version AND reach.version
-        ORDER BY newest.version DESC
+        FROM segments(context.id, reach.first_version, reach.version) AS segment
+        CROSS JOIN LATERAL (
+            SELECT * FROM messages
+            WHERE context_id = owner_id AND version BETWEEN segment.first_version AND last_version
+            ORDER BY version DESC
+            OFFSET 0
+        ) AS newest
     ) AS walked
-    WINDOW newest_first AS (ORDER BY version DESC ROWS UNBOUNDED PRECEDING)
+    WINDOW newest_first AS (ROWS UNBOUNDED PRECEDING)
 ) AS message
 WHERE head OR least_bytes <= {MAX_BODY_BYTES} OR message.version >= newest_opening
 """)
