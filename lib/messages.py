@@ -289,26 +289,35 @@ async def _not_stored(
 
 
 # order → statement. A page is a range of versions, which have no gaps: with both of its ends known, no plan reads more.
-# The sum stops before PostgreSQL sends more than can be answered. The context's row comes even where no message does,
-# to tell an empty page from an unknown context.
+# Its messages come from the contexts of the lineage that own them, one behind the other, each by its primary key: OFFSET
+# 0 keeps PostgreSQL from another way, and all of it in order. The sum stops before PostgreSQL sends more than can be
+# answered. The context's row comes even where no message does, to tell an empty page from an unknown context.
 PAGE = {
     order: f"""
     SELECT context.latest_version, coalesce(page.version, 0) AS version, page.json, context.shown_version
     FROM (
-        SELECT id, latest_version, least(latest_version, CASE WHEN %(at_time)s::timestamptz IS NULL
-            THEN %(at)s ELSE version_at(id, latest_version, %(at_time)s) END) AS shown_version
-        FROM contexts
-        WHERE id = %(context_id)s AND deleted_at IS NULL
+        SELECT *, {first} AS first, {last} AS last
+        FROM (
+            SELECT *, least(latest_version, CASE WHEN %(at_time)s::timestamptz IS NULL
+                THEN %(at)s ELSE version_at(owners, starts, latest_version, %(at_time)s) END) AS shown_version
+            FROM (
+                SELECT latest_version, ancestor_ids || id AS owners, 0::bigint || ancestor_versions AS starts
+                FROM contexts
+                WHERE id = %(context_id)s AND deleted_at IS NULL
+                OFFSET 0
+            ) AS context
+            OFFSET 0
+        ) AS context
         OFFSET 0
     ) AS context
     LEFT JOIN LATERAL (
         SELECT message.version, {MESSAGE_JSON} AS json
         FROM (
             SELECT found.*, sum({MESSAGE_BYTES}) OVER (ROWS UNBOUNDED PRECEDING) - ({MESSAGE_BYTES}) AS bytes_before
-            FROM (SELECT * FROM segments(context.id, {first}, {last}) ORDER BY first_version {order}) AS segment
+            FROM generate_series({levels}) AS level
             CROSS JOIN LATERAL (
                 SELECT * FROM messages
-                WHERE context_id = owner_id AND version BETWEEN first_version AND last_version
+                WHERE context_id = owners[level] AND version BETWEEN first AND least(last, starts[level + 1])
                 ORDER BY version {order}
                 OFFSET 0
             ) AS found
@@ -317,16 +326,18 @@ PAGE = {
     ) AS page ON true
     ORDER BY page.version {order}
     """
-    for order, first, last in (
+    for order, first, last, levels in (
         (
             "asc",
             "least(%(cursor)s, shown_version) + 1",
             "least(least(%(cursor)s, shown_version) + %(limit)s, shown_version)",
+            "width_bucket(first - 1, starts), width_bucket(last - 1, starts)",
         ),
         (
             "desc",
             "least(%(cursor)s - 1, shown_version) - %(limit)s + 1",
             "least(%(cursor)s - 1, shown_version)",
+            "width_bucket(last - 1, starts), width_bucket(first - 1, starts), -1",
         ),
     )
 }

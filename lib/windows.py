@@ -65,7 +65,8 @@ CLEARED_BYTES = f"CASE WHEN call_version > 0 THEN metadata_bytes + {NAME_BYTES} 
 # as ranges in order: else PostgreSQL may look for them in messages_window_idx, by walking all of a history.
 WINDOW = _flat(f"""
 WITH context AS MATERIALIZED (
-    SELECT %(context_id)s::uuid AS id
+    SELECT ancestor_ids || id AS owners, 0::bigint || ancestor_versions AS starts
+    FROM contexts WHERE id = %(context_id)s
 ), reach AS MATERIALIZED (
     SELECT * FROM window_reach(
         %(context_id)s, %(bare)s, %(overrides)s, %(at)s, %(at_time)s, {MAX_MESSAGES}, %(content)s
@@ -83,17 +84,13 @@ SELECT message.version, head, token_count, role = 'user', CASE role WHEN 'tool' 
         THEN {MESSAGE_JSON} END,
     CASE WHEN %(content)s AND cleared_bytes IS NOT NULL AND least_bytes <= {MAX_BODY_BYTES}
         THEN {CLEARED_JSON} END
-FROM reach
-CROSS JOIN context
-CROSS JOIN LATERAL (
+FROM reach, context, LATERAL (
     SELECT *, summary_bytes + sum(bytes) OVER (ORDER BY version ROWS UNBOUNDED PRECEDING) AS least_bytes,
         0::bigint AS most_bytes
     FROM (
-        SELECT kept.*, {SENT_BYTES} AS bytes, true AS head, NULL::integer AS cleared_bytes
-        FROM unnest(head_versions) AS place
-        CROSS JOIN LATERAL segments(context.id, place, place)
-        CROSS JOIN LATERAL (
-            SELECT * FROM messages WHERE context_id = owner_id AND version BETWEEN place AND place
+        SELECT kept.*, {SENT_BYTES} AS bytes, true AS head, NULL::int AS cleared_bytes
+        FROM unnest(head_versions) AS place, LATERAL (
+            SELECT * FROM messages WHERE context_id = owner_of(owners, starts, place) AND version BETWEEN place AND place
             ORDER BY version LIMIT 1
         ) AS kept
     ) AS opening
@@ -102,10 +99,11 @@ CROSS JOIN LATERAL (
     FROM (
         SELECT newest.*, {SENT_BYTES} AS bytes, false AS head,
             CASE WHEN role = 'tool' AND cumulative_tokens <= cleared_at_most THEN {CLEARED_BYTES} END AS cleared_bytes
-        FROM segments(context.id, reach.first_version, reach.version) AS segment
-        CROSS JOIN LATERAL (
+        FROM generate_series(
+            width_bucket(reach.version - 1, starts), width_bucket(first_version - 1, starts), -1
+        ) AS level, LATERAL (
             SELECT * FROM messages
-            WHERE context_id = owner_id AND version BETWEEN segment.first_version AND last_version
+            WHERE context_id = owners[level] AND version BETWEEN first_version AND least(reach.version, starts[level + 1])
             ORDER BY version DESC
             OFFSET 0
         ) AS newest

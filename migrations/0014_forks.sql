@@ -1,13 +1,11 @@
 -- Forks: contexts that share another's history up to a version, without copying it.
 --
--- A fork's row has its whole lineage, newest ancestor first, each with the version up to which it counts, the running
--- sum of tokens there and the number of the newest compaction made up to there: 40 bytes a level, and no read walks
--- from row to row. An ancestor that would add nothing is left out, so it need not have parent_id in it. Versions and
--- numbers go on from the first of these. All null in what is no fork, and in one at version 0.
+-- A fork's row has its whole lineage, oldest ancestor first, each with the version up to which it counts, the running
+-- sum of tokens there and the number of the newest compaction made up to there: 40 bytes a level, so that no read walks
+-- from row to row. An ancestor that would add nothing is left out, and so parent_id need not be the last. Versions, sums
+-- and numbers of the fork itself go on from the last of these. All null in what is no fork, and in one at version 0.
 --
 -- New columns are null throughout, so nothing is rewritten, and the check needs no scan; the next file validates it.
--- The functions below read through the lineage what those before read of one context, and are the same for what is no
--- fork; so what the release before appends to a fork is right. Its pages and windows show a fork without its ancestors.
 -- Takes ACCESS EXCLUSIVE on contexts for an instant.
 
 ALTER TABLE contexts
@@ -19,41 +17,16 @@ ALTER TABLE contexts
         num_nulls(ancestor_ids, ancestor_versions, ancestor_tokens, ancestor_numbers) IN (0, 4)
     ) NOT VALID;
 
--- The contexts that own a context's history, newest first, itself at the head: which versions are theirs, between which
--- running sums, and which numbers of compactions. Callers count on the order: an unnest keeps it, and so does a nested
--- loop, which is all that LATERAL allows. PostgreSQL puts this into the statement that calls it, as it does segments.
-CREATE FUNCTION lineage(of_context uuid) RETURNS TABLE (
-    owner_id uuid, after_version bigint, last_version bigint, after_tokens bigint, last_tokens bigint,
-    after_number bigint, last_number bigint
-)
-LANGUAGE sql STABLE
-AS $$
-    SELECT level.*
-    FROM contexts AS context
-    CROSS JOIN LATERAL unnest(
-        context.id || ancestor_ids,
-        ancestor_versions || 0::bigint, 9223372036854775807 || ancestor_versions,
-        ancestor_tokens || 0::bigint, 9223372036854775807 || ancestor_tokens,
-        ancestor_numbers || 0::bigint, compaction_count || ancestor_numbers
-    ) AS level
-    WHERE context.id = of_context
-$$;
+-- All functions below take a lineage as arrays, or look it up: owners are the ancestors and last the context itself,
+-- `ancestor_ids || id`; each owns the versions behind its start, `0 || ancestor_versions`, up to the next one's. They
+-- loop over the owners of a range, most often one, in statements as plain as for what is no fork. Those that the release
+-- before calls are replaced, and do for what is no fork what they did: so what it appends to a fork is right, too. Its
+-- pages and windows show a fork without its ancestors.
 
--- The same for the versions from first to last alone: who owns them, and which of them.
-CREATE FUNCTION segments(of_context uuid, first bigint, last bigint) RETURNS TABLE (
-    owner_id uuid, first_version bigint, last_version bigint
-)
-LANGUAGE sql STABLE
-AS $$
-    SELECT level.owner_id, greatest(first, after_version + 1), least(last, last_version)
-    FROM contexts AS context
-    CROSS JOIN LATERAL unnest(
-        context.id || ancestor_ids, ancestor_versions || 0::bigint, 9223372036854775807 || ancestor_versions
-    ) AS level (owner_id, after_version, last_version)
-    WHERE context.id = of_context AND after_version < last AND last_version >= first
-$$;
-
--- As before, through the lineage, from here to window_reach.
+-- Who owns a version. In the statement that calls it, as PostgreSQL does not call a function of one expression.
+CREATE FUNCTION owner_of(owners uuid[], starts bigint[], version bigint) RETURNS uuid
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN owners[width_bucket(version - 1, starts)];
 
 CREATE OR REPLACE FUNCTION previous_created_at(of_context uuid, at_version bigint, not_before timestamptz)
 RETURNS timestamptz
@@ -61,9 +34,12 @@ LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
     previous timestamptz := (
-        SELECT created_at
-        FROM segments(of_context, at_version, at_version) AS segment
-        JOIN messages ON context_id = owner_id AND version = at_version
+        SELECT message.created_at
+        FROM contexts AS context
+        JOIN messages AS message
+            ON message.context_id = owner_of(ancestor_ids || context.id, 0::bigint || ancestor_versions, at_version)
+            AND message.version = at_version
+        WHERE context.id = of_context
     );
 BEGIN
     IF not_before < previous THEN
@@ -74,7 +50,64 @@ BEGIN
 END
 $$;
 
-CREATE OR REPLACE FUNCTION version_at(of_context uuid, latest bigint, moment timestamptz) RETURNS bigint
+CREATE OR REPLACE FUNCTION call_before(of_context uuid, of_version bigint, call_id text) RETURNS bigint
+LANGUAGE plpgsql VOLATILE
+AS $$
+DECLARE
+    owners uuid[];
+    starts bigint[];
+    call bigint;
+BEGIN
+    SELECT ancestor_ids || id, 0::bigint || ancestor_versions INTO owners, starts FROM contexts WHERE id = of_context;
+    FOR level IN REVERSE width_bucket(of_version - 2, starts) .. greatest(width_bucket(of_version - 1001, starts), 1) LOOP
+        SELECT version INTO call FROM messages
+        WHERE context_id = owners[level]
+            AND version BETWEEN of_version - 1000 AND least(of_version - 1, starts[level + 1])
+            AND call_id = ANY (call_ids)
+        ORDER BY version DESC
+        LIMIT 1;
+        EXIT WHEN FOUND;
+    END LOOP;
+    RETURN coalesce(call, 0);
+END
+$$;
+
+CREATE OR REPLACE FUNCTION calls_before(of_context uuid, at_version bigint, ids text[]) RETURNS bigint[]
+LANGUAGE plpgsql VOLATILE
+AS $$
+DECLARE
+    owners uuid[];
+    starts bigint[];
+    calls bigint[] := array_fill(NULL::bigint, ARRAY[cardinality(ids)]);
+    newest bigint := at_version;
+    oldest bigint := at_version - 19;
+BEGIN
+    SELECT ancestor_ids || id, 0::bigint || ancestor_versions INTO owners, starts FROM contexts WHERE id = of_context;
+    LOOP
+        FOR level IN REVERSE width_bucket(newest - 1, starts) .. greatest(width_bucket(oldest - 1, starts), 1) LOOP
+            SELECT array_agg(coalesce(calls[number], found.version) ORDER BY number) INTO calls
+            FROM unnest(ids) WITH ORDINALITY AS wanted (id, number)
+            LEFT JOIN (
+                SELECT call_id, max(version) AS version
+                FROM (
+                    -- Ordered, so that they are read by the primary key.
+                    SELECT version, call_ids FROM messages
+                    WHERE context_id = owners[level] AND version BETWEEN oldest AND least(newest, starts[level + 1])
+                    ORDER BY version
+                ) AS read, unnest(call_ids) AS call_id
+                GROUP BY call_id
+            ) AS found ON found.call_id = wanted.id;
+        END LOOP;
+        EXIT WHEN oldest <= 1 OR oldest = at_version - 999
+            OR cardinality(array_remove(calls, NULL)) = cardinality(array_remove(ids, NULL));
+        newest := oldest - 1;
+        oldest := at_version - 999;
+    END LOOP;
+    RETURN calls;
+END
+$$;
+
+CREATE FUNCTION version_at(owners uuid[], starts bigint[], latest bigint, moment timestamptz) RETURNS bigint
 LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
@@ -86,14 +119,10 @@ BEGIN
         middle := (existed + later) / 2;
         -- Ordered, so that it is read by the primary key, whatever the planner takes the other indexes for.
         IF (
-            SELECT message.created_at <= moment
-            FROM segments(of_context, middle, middle) AS segment
-            CROSS JOIN LATERAL (
-                SELECT created_at FROM messages
-                WHERE context_id = owner_id AND version BETWEEN middle AND middle
-                ORDER BY version
-                LIMIT 1
-            ) AS message
+            SELECT created_at <= moment FROM messages
+            WHERE context_id = owner_of(owners, starts, middle) AND version BETWEEN middle AND middle
+            ORDER BY version
+            LIMIT 1
         ) THEN
             existed := middle;
         ELSE
@@ -104,90 +133,49 @@ BEGIN
 END
 $$;
 
-CREATE OR REPLACE FUNCTION preamble_of(of_context uuid, latest bigint) RETURNS bigint
+-- The number of leading system messages, 16 at most, of a history up to version latest.
+CREATE FUNCTION preamble_of(owners uuid[], starts bigint[], latest bigint) RETURNS bigint
 LANGUAGE plpgsql STABLE
 AS $$
+DECLARE
+    preamble bigint := 0;
+    most bigint := least(latest, 16);
+    led bigint;
 BEGIN
-    RETURN (
-        SELECT count(*) FROM (
+    FOR level IN 1 .. width_bucket(most - 1, starts) LOOP
+        SELECT count(*) FILTER (WHERE leads) INTO led
+        FROM (
             SELECT bool_and(role = 'system') OVER (ORDER BY version) AS leads
-            FROM segments(of_context, 1, least(latest, 16)) AS segment
-            JOIN messages ON context_id = owner_id AND version BETWEEN first_version AND last_version
-        ) AS opening
-        WHERE leads
-    );
+            FROM messages
+            WHERE context_id = owners[level] AND version BETWEEN 1 AND least(most, starts[level + 1])
+        ) AS opening;
+        preamble := preamble + led;
+        EXIT WHEN preamble < starts[level + 1];
+    END LOOP;
+    RETURN preamble;
 END
 $$;
 
-CREATE OR REPLACE FUNCTION call_before(of_context uuid, of_version bigint, call_id text) RETURNS bigint
-LANGUAGE plpgsql VOLATILE
-AS $$
-BEGIN
-    RETURN coalesce((
-        SELECT message.version
-        FROM segments(of_context, of_version - 1000, of_version - 1) AS segment
-        CROSS JOIN LATERAL (
-            SELECT version FROM messages
-            WHERE context_id = owner_id AND version BETWEEN first_version AND last_version
-                AND call_id = ANY (call_ids)
-            ORDER BY version DESC
-            LIMIT 1
-        ) AS message
-        LIMIT 1
-    ), 0);
-END
-$$;
-
-CREATE OR REPLACE FUNCTION calls_before(of_context uuid, at_version bigint, ids text[]) RETURNS bigint[]
-LANGUAGE plpgsql VOLATILE
+-- The last versions of the units between two versions, of a history up to version latest, whose calls are all answered
+-- in them; a unit has 1,001 messages at most. An answer names its call, so it is enough to count.
+CREATE FUNCTION answered_units(owners uuid[], starts bigint[], lowest bigint, highest bigint, latest bigint)
+RETURNS SETOF bigint
+LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
-    calls bigint[];
-    newest bigint := at_version;
-    oldest bigint := at_version - 19;
-BEGIN
-    LOOP
-        SELECT array_agg(coalesce(calls[number], found.version) ORDER BY number) INTO calls
-        FROM unnest(ids) WITH ORDINALITY AS wanted (id, number)
-        LEFT JOIN (
-            SELECT call_id, max(version) AS version
-            FROM segments(of_context, oldest, newest) AS segment
-            CROSS JOIN LATERAL (
-                -- Ordered, so that they are read by the primary key.
-                SELECT version, call_ids FROM messages
-                WHERE context_id = owner_id AND version BETWEEN first_version AND last_version
-                ORDER BY version
-                OFFSET 0
-            ) AS read
-            CROSS JOIN LATERAL unnest(call_ids) AS call_id
-            GROUP BY call_id
-        ) AS found ON found.call_id = wanted.id;
-        EXIT WHEN oldest <= 1 OR oldest = at_version - 999
-            OR cardinality(array_remove(calls, NULL)) = cardinality(array_remove(ids, NULL));
-        newest := oldest - 1;
-        oldest := at_version - 999;
-    END LOOP;
-    RETURN calls;
-END
-$$;
-
-CREATE OR REPLACE FUNCTION answered_units(of_context uuid, lowest bigint, highest bigint, latest bigint)
-RETURNS SETOF bigint
-LANGUAGE plpgsql VOLATILE
-AS $$
+    -- One more, to see whether it goes on with the last unit.
+    newest bigint := least(highest + 1, latest);
 BEGIN
     RETURN QUERY
     SELECT max(version)
     FROM (
         SELECT version, tool_call_id, call_version, (SELECT count(DISTINCT id) FROM unnest(call_ids) AS id) AS made,
+            -- In the order in which they come: by level, and by version in each.
             max(version) FILTER (WHERE role <> 'tool') OVER (ROWS UNBOUNDED PRECEDING) AS opening
-        FROM (
-            -- One more, to see whether it goes on with the last unit.
-            SELECT * FROM segments(of_context, lowest, least(highest + 1, latest)) ORDER BY first_version
-        ) AS segment
+        FROM generate_series(greatest(width_bucket(lowest - 1, starts), 1), width_bucket(newest - 1, starts)) AS level
         CROSS JOIN LATERAL (
-            SELECT version, role, call_ids, tool_call_id, call_version FROM messages
-            WHERE context_id = owner_id AND version BETWEEN first_version AND last_version
+            SELECT version, role, tool_call_id, call_version, call_ids FROM messages
+            WHERE context_id = owners[level] AND version BETWEEN lowest AND least(newest, starts[level + 1])
             ORDER BY version
             OFFSET 0
         ) AS message
@@ -199,145 +187,193 @@ BEGIN
 END
 $$;
 
--- The compaction in force at a version; no row for none. Only what an ancestor had made by the version up to which it
--- counts: what it made later may say what this history does not have.
-CREATE FUNCTION compactions_in_force(of_context uuid, at_version bigint) RETURNS SETOF compactions
-LANGUAGE sql STABLE
+-- The greatest version up to through, and within 1,000 of it, that a compaction of a history up to version latest can
+-- reach: behind the preamble, at the end of a unit whose calls are all answered. Null where there is none. Among the
+-- newest 30 first, as it mostly is.
+CREATE FUNCTION compactable_to(owners uuid[], starts bigint[], latest bigint, through bigint) RETURNS bigint
+LANGUAGE plpgsql STABLE
 AS $$
-    SELECT made.*
-    FROM lineage(of_context) AS level
-    CROSS JOIN LATERAL (
-        SELECT * FROM compactions
-        WHERE context_id = owner_id AND undone_at IS NULL
+DECLARE
+    lowest bigint;
+    least_version bigint := greatest(preamble_of(owners, starts, latest), through - 1000) + 1;
+    found bigint;
+BEGIN
+    FOREACH lowest IN ARRAY ARRAY[through - 30, through - 2000] LOOP
+        SELECT max(last) INTO found
+        FROM answered_units(owners, starts, lowest, through, latest) AS last
+        WHERE last >= least_version;
+        EXIT WHEN found IS NOT NULL OR lowest <= 1;
+    END LOOP;
+    RETURN found;
+END
+$$;
+
+-- The least version above through, and within 1,000 of it, that a compaction can reach; null where there is none.
+CREATE FUNCTION compactable_from(owners uuid[], starts bigint[], latest bigint, through bigint) RETURNS bigint
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+    behind bigint := greatest(preamble_of(owners, starts, latest), through);
+BEGIN
+    RETURN (
+        SELECT min(last)
+        FROM answered_units(owners, starts, through - 1000, through + 1000, latest) AS last
+        WHERE last > behind
+    );
+END
+$$;
+
+-- The compaction in force at a version, by who made it and its number; nulls for none. counts are for numbers what
+-- starts are for versions: of an ancestor only what it had made by the version up to which it counts is seen, as what
+-- it made later may say what this history does not have.
+CREATE FUNCTION compaction_in_force(
+    owners uuid[], starts bigint[], counts bigint[], at_version bigint, OUT owner uuid, OUT number bigint
+)
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+    reached bigint := 0;
+    found record;
+BEGIN
+    FOR level IN REVERSE cardinality(owners) .. 1 LOOP
+        -- An ancestor's reach no further than it counts.
+        EXIT WHEN reached >= starts[level + 1] OR counts[level + 1] = 0;
+        CONTINUE WHEN counts[level] = counts[level + 1];
+        SELECT made.through_version, made.number INTO found
+        FROM compactions AS made
+        WHERE made.context_id = owners[level] AND made.undone_at IS NULL
             -- Both ends, or the planner may rather sort all that were ever made.
-            AND through_version BETWEEN 1 AND least(at_version, last_version)
-            AND made_at_version <= at_version AND number <= last_number
-        ORDER BY through_version DESC, number DESC
-        LIMIT 1
-    ) AS made
-    WHERE after_number < last_number
-    ORDER BY through_version DESC, number DESC
-    LIMIT 1
+            AND made.through_version BETWEEN 1 AND least(at_version, starts[level + 1])
+            AND made.made_at_version <= at_version
+            AND made.number <= coalesce(counts[level + 1], 9223372036854775807)
+        ORDER BY made.through_version DESC, made.number DESC
+        LIMIT 1;
+        IF found.through_version > reached THEN
+            reached := found.through_version;
+            owner := owners[level];
+            number := found.number;
+        END IF;
+    END LOOP;
+END
 $$;
 
 CREATE OR REPLACE FUNCTION compaction_in_force(of_context uuid) RETURNS bigint
 LANGUAGE plpgsql VOLATILE
 AS $$
 BEGIN
-    RETURN coalesce((SELECT number FROM compactions_in_force(of_context, 9223372036854775807)), 0);
+    RETURN coalesce((
+        SELECT number
+        FROM contexts
+        CROSS JOIN LATERAL compaction_in_force(
+            ancestor_ids || id, 0::bigint || ancestor_versions, 0::bigint || ancestor_numbers, 9223372036854775807
+        )
+        WHERE id = of_context
+    ), 0);
 END
 $$;
 
--- The sum of tokens up to a version of the context; 0 for version 0.
-CREATE OR REPLACE FUNCTION cumulative_tokens_at(of_context uuid, at_version bigint) RETURNS bigint
-LANGUAGE plpgsql STABLE
+CREATE OR REPLACE FUNCTION check_compaction(of_context uuid, latest bigint, through bigint, expected bigint)
+RETURNS bigint
+LANGUAGE plpgsql VOLATILE
 AS $$
+DECLARE
+    in_force bigint := compaction_in_force(of_context);
 BEGIN
-    IF at_version > 0 THEN
-        -- token_count and the order keep it from being read out of messages_window_idx, where PostgreSQL may walk all
-        -- of a history to find one version (1,096 buffers for 100,000 messages, measured).
-        RETURN (
-            SELECT message.cumulative_tokens
-            FROM segments(of_context, at_version, at_version) AS segment
-            CROSS JOIN LATERAL (
-                SELECT cumulative_tokens FROM messages
-                WHERE context_id = owner_id AND version BETWEEN at_version AND at_version AND token_count >= 0
-                ORDER BY version
-                LIMIT 1
-            ) AS message
-        );
+    IF in_force <> expected THEN
+        RAISE EXCEPTION 'another compaction is in force'
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'compactions_expected_number_check';
     END IF;
-    RETURN 0;
+    IF through > latest OR through IS DISTINCT FROM (
+        SELECT compactable_to(ancestor_ids || id, 0::bigint || ancestor_versions, latest, through)
+        FROM contexts WHERE id = of_context
+    ) THEN
+        RAISE EXCEPTION 'a compaction cannot reach this version'
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'compactions_through_version_check';
+    END IF;
+    RETURN in_force;
 END
 $$;
 
--- The newest version, at most latest, whose running sum of tokens is below so many; null where there is none. An
--- ancestor's messages behind the version up to which it counts are left out by the index: they may be any number.
-CREATE FUNCTION version_below(of_context uuid, latest bigint, tokens bigint) RETURNS bigint
-LANGUAGE plpgsql STABLE
-AS $$
-BEGIN
-    RETURN (
-        SELECT least(message.version, latest)
-        FROM lineage(of_context) AS level
-        CROSS JOIN LATERAL (
-            SELECT version FROM messages
-            WHERE context_id = owner_id AND cumulative_tokens < tokens
-                AND (cumulative_tokens, version) <= (last_tokens, last_version)
-            ORDER BY cumulative_tokens DESC, version DESC
-            LIMIT 1
-        ) AS message
-        WHERE after_tokens < tokens
-        LIMIT 1
-    );
-END
-$$;
-
-CREATE OR REPLACE FUNCTION compaction_due(of_context uuid, base bigint, latest bigint, total bigint, keep bigint)
+-- The newest version, at most latest, whose running sum of tokens is below so many; null where there is none. sums are
+-- those at the starts. What an ancestor has behind the version up to which it counts may be any number of messages, and
+-- is left out by the index.
+CREATE FUNCTION version_below(owners uuid[], starts bigint[], sums bigint[], latest bigint, tokens bigint)
 RETURNS bigint
 LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
-    -- From here on at most keep tokens follow.
-    enough bigint := coalesce(version_below(of_context, latest, total - keep), 0) + 1;
-    boundary bigint := (
-        SELECT message.version
-        FROM (SELECT * FROM segments(of_context, enough + 1, least(enough + 1001, latest)) ORDER BY first_version)
-        CROSS JOIN LATERAL (
-            SELECT version FROM messages
-            WHERE context_id = owner_id AND version BETWEEN first_version AND last_version AND role <> 'tool'
-            ORDER BY version
-            LIMIT 1
-        ) AS message
-        LIMIT 1
-    ) - 1;
+    below bigint;
 BEGIN
-    IF boundary IS NULL AND enough + 1001 >= latest THEN
-        boundary := last_opening(of_context, latest - 1000, latest) - 1;
+    FOR level IN REVERSE width_bucket(tokens - 1, sums) .. 1 LOOP
+        SELECT version INTO below FROM messages
+        WHERE context_id = owners[level] AND cumulative_tokens < tokens
+            AND (cumulative_tokens, version) <= (
+                coalesce(sums[level + 1], 9223372036854775807), coalesce(starts[level + 1], 9223372036854775807)
+            )
+        ORDER BY cumulative_tokens DESC, version DESC
+        LIMIT 1;
+        EXIT WHEN FOUND;
+    END LOOP;
+    RETURN CASE WHEN below IS NOT NULL THEN least(below, latest) END;
+END
+$$;
+
+-- The version through which a history from base to version latest should be compacted, of total tokens up to there:
+-- the first unit boundary that leaves at most keep tokens behind it, or else the last before the newest unit, which opens
+-- at newest; and where no compaction can reach it, the nearest before it that one can. Null where there is none behind
+-- base, and where the unit in question has more than 1,001 messages.
+CREATE FUNCTION compaction_due(
+    owners uuid[], starts bigint[], sums bigint[], base bigint, latest bigint, newest bigint, total bigint, keep bigint
+) RETURNS bigint
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+    -- From here on at most keep tokens follow.
+    enough bigint := coalesce(version_below(owners, starts, sums, latest, total - keep), 0) + 1;
+    most bigint := least(enough + 1001, latest);
+    boundary bigint;
+BEGIN
+    FOR level IN greatest(width_bucket(enough, starts), 1) .. width_bucket(most - 1, starts) LOOP
+        SELECT version - 1 INTO boundary FROM messages
+        WHERE context_id = owners[level] AND role <> 'tool'
+            AND version BETWEEN enough + 1 AND least(most, starts[level + 1])
+        ORDER BY version
+        LIMIT 1;
+        EXIT WHEN FOUND;
+    END LOOP;
+    IF boundary IS NULL AND most = latest THEN
+        boundary := newest - 1;
     END IF;
-    boundary := compactable_to(of_context, latest, boundary);
+    boundary := compactable_to(owners, starts, latest, boundary);
     RETURN CASE WHEN boundary > base THEN boundary END;
 END
 $$;
 
--- The newest message between two versions that opens a unit; null where there is none.
-CREATE FUNCTION last_opening(of_context uuid, lowest bigint, highest bigint) RETURNS bigint
-LANGUAGE plpgsql STABLE
-AS $$
-BEGIN
-    RETURN (
-        SELECT message.version
-        FROM segments(of_context, lowest, highest) AS segment
-        CROSS JOIN LATERAL (
-            SELECT version FROM messages
-            WHERE context_id = owner_id AND version BETWEEN first_version AND last_version AND role <> 'tool'
-            ORDER BY version DESC
-            LIMIT 1
-        ) AS message
-        LIMIT 1
-    );
-END
-$$;
-
-CREATE OR REPLACE FUNCTION cleared_reach(of_context uuid, lowest bigint, newest bigint, budget bigint) RETURNS bigint
+-- How far back a run can reach whose tool messages are cleared: the oldest version from which those up to newest take
+-- no more than budget tokens, a tool message 4 at most; lowest + 1 at the furthest. It walks back in chunks, so it
+-- reads no more than it answers for, give or take as much again.
+CREATE FUNCTION cleared_reach(owners uuid[], starts bigint[], lowest bigint, newest bigint, budget bigint)
+RETURNS bigint
 LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
     chunk bigint := 64;
     top bigint := newest;
+    bottom bigint;
     spent bigint := 0;
     reached bigint;
     total bigint;
 BEGIN
     WHILE top > lowest LOOP
+        bottom := greatest(top - chunk, lowest);
         SELECT min(version) FILTER (WHERE running <= budget), max(running) INTO reached, total
         FROM (
             SELECT version, spent + sum(CASE role WHEN 'tool' THEN least(token_count, 4) ELSE token_count END)
                 OVER (ROWS UNBOUNDED PRECEDING) AS running
-            FROM segments(of_context, greatest(top - chunk, lowest) + 1, top) AS segment
+            FROM generate_series(width_bucket(top - 1, starts), width_bucket(bottom, starts), -1) AS level
             CROSS JOIN LATERAL (
                 SELECT version, role, token_count FROM messages
-                WHERE context_id = owner_id AND version BETWEEN first_version AND last_version
+                WHERE context_id = owners[level] AND version BETWEEN bottom + 1 AND least(top, starts[level + 1])
                 ORDER BY version DESC
                 OFFSET 0
             ) AS message
@@ -346,14 +382,20 @@ BEGIN
             RETURN coalesce(reached, top + 1);
         END IF;
         spent := total;
-        top := greatest(top - chunk, lowest);
+        top := bottom;
         chunk := least(chunk * 2, 1024);
     END LOOP;
     RETURN lowest + 1;
 END
 $$;
 
--- revision is that of the whole lineage as far as its compactions are seen: an ancestor may undo one.
+-- What is known of a window before its messages are read; nulls where there is no such context. All but policy are
+-- versions, tokens, or numbers of compactions. A window may hold head_versions, which are 1 to preamble and the
+-- request's where that lies before the newest unit, and of versions first_version to version what the rule chooses. Of
+-- what the rule may clear, what cumulative_tokens puts at cleared_at_least or before is cleared for certain, and
+-- nothing behind cleared_at_most is. The summary comes with content alone, its metadata as text, to be kept to the
+-- letter. revision is that of the whole lineage where compactions of it are seen: an ancestor may undo them. STABLE: it
+-- sees what the statement sees that calls it.
 CREATE OR REPLACE FUNCTION window_reach(
     of_context uuid, bare boolean, overrides jsonb, at_version bigint, at_time timestamptz, most_messages bigint,
     content boolean,
@@ -371,7 +413,11 @@ AS $$
 #variable_conflict use_column
 DECLARE
     compactions_made bigint;
-    ancestors uuid[];
+    owners uuid[];
+    starts bigint[];
+    sums bigint[];
+    counts bigint[];
+    compactor uuid;
     budget bigint;
     step bigint;
     keep bigint;
@@ -382,8 +428,9 @@ DECLARE
     newest bigint;
 BEGIN
     SELECT context.latest_version, context.latest_version, context.revision, context.policy, context.total_tokens,
-        context.compaction_count, CASE WHEN context.ancestor_numbers[1] > 0 THEN context.ancestor_ids END
-    INTO latest_version, version, revision, policy, total_tokens, compactions_made, ancestors
+        context.compaction_count, context.ancestor_ids || context.id, 0::bigint || context.ancestor_versions,
+        0::bigint || context.ancestor_tokens, 0::bigint || context.ancestor_numbers
+    INTO latest_version, version, revision, policy, total_tokens, compactions_made, owners, starts, sums, counts
     FROM contexts AS context
     WHERE context.id = of_context AND context.deleted_at IS NULL;
     IF latest_version IS NULL THEN
@@ -394,52 +441,65 @@ BEGIN
     IF budget IS NULL OR at_version > latest_version THEN
         RETURN;
     END IF;
-    IF ancestors IS NOT NULL THEN
-        revision := revision + (SELECT sum(context.revision) FROM contexts AS context WHERE id = ANY (ancestors));
+    IF counts[cardinality(counts)] > 0 THEN
+        revision := (SELECT sum(context.revision) FROM contexts AS context WHERE context.id = ANY (owners));
     END IF;
     step := coalesce((policy ->> 'step')::bigint, 0);
     keep := policy #>> '{clearToolResults,keepTokens}';
     IF at_version IS NOT NULL OR at_time IS NOT NULL THEN
-        version := least(coalesce(at_version, version_at(of_context, latest_version, at_time)), latest_version);
-        total_tokens := cumulative_tokens_at(of_context, version);
+        version := least(coalesce(at_version, version_at(owners, starts, latest_version, at_time)), latest_version);
+        total_tokens := cumulative_tokens_at(owner_of(owners, starts, version), version);
     END IF;
 
     preamble := 0;
     IF (policy ->> 'keepPreamble')::boolean THEN
-        preamble := preamble_of(of_context, version);
-        preamble_tokens := cumulative_tokens_at(of_context, preamble);
+        preamble := preamble_of(owners, starts, version);
+        preamble_tokens := cumulative_tokens_at(owner_of(owners, starts, preamble), preamble);
     END IF;
     IF compactions_made > 0 THEN
-        SELECT made.number, made.through_version, made.token_count, made.json_bytes,
+        SELECT in_force.owner, in_force.number INTO compactor, number
+        FROM compaction_in_force(owners, starts, counts, version) AS in_force;
+    END IF;
+    IF number IS NOT NULL THEN
+        SELECT made.through_version, made.token_count, made.json_bytes,
             CASE WHEN content THEN json_build_object(
                 'context_id', made.context_id, 'role', made.role, 'content', made.summary,
                 'metadata', made.metadata::text,
                 'created_at', to_char(made.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
             ) END
-        INTO number, through_version, summary_tokens, summary_bytes, summary
-        FROM compactions_in_force(of_context, window_reach.version) AS made;
+        INTO through_version, summary_tokens, summary_bytes, summary
+        FROM compactions AS made
+        WHERE made.context_id = compactor AND made.number = window_reach.number;
     END IF;
     summary_tokens := coalesce(summary_tokens, 0);
     summary_bytes := coalesce(summary_bytes, 0);
     base := greatest(preamble, through_version);
     competing := total_tokens;
     IF base > 0 THEN
-        competing := competing - cumulative_tokens_at(of_context, base);
+        competing := competing - cumulative_tokens_at(owner_of(owners, starts, base), base);
     END IF;
     room := budget - preamble_tokens - summary_tokens;
 
-    newest_opening := last_opening(of_context, greatest(version - 1000, base + 1), version);
-    IF (policy ->> 'keepRequest')::boolean THEN
-        SELECT message.version, message.token_count INTO request_version, request_tokens
-        FROM segments(of_context, 1, window_reach.version) AS segment
-        CROSS JOIN LATERAL (
-            SELECT message.version, message.token_count FROM messages AS message
-            WHERE message.context_id = segment.owner_id AND message.role = 'user'
-                AND message.version BETWEEN segment.first_version AND segment.last_version
-            ORDER BY message.version DESC
-            LIMIT 1
-        ) AS message
+    lowest := greatest(version - 1000, base + 1);
+    FOR level IN REVERSE width_bucket(version - 1, starts) .. greatest(width_bucket(lowest - 1, starts), 1) LOOP
+        SELECT message.version INTO newest_opening
+        FROM messages AS message
+        WHERE message.context_id = owners[level] AND message.role <> 'tool'
+            AND message.version BETWEEN lowest AND least(window_reach.version, starts[level + 1])
+        ORDER BY message.version DESC
         LIMIT 1;
+        EXIT WHEN FOUND;
+    END LOOP;
+    IF (policy ->> 'keepRequest')::boolean THEN
+        FOR level IN REVERSE width_bucket(version - 1, starts) .. 1 LOOP
+            SELECT message.version, message.token_count INTO request_version, request_tokens
+            FROM messages AS message
+            WHERE message.context_id = owners[level] AND message.role = 'user'
+                AND message.version <= least(window_reach.version, starts[level + 1])
+            ORDER BY message.version DESC
+            LIMIT 1;
+            EXIT WHEN FOUND;
+        END LOOP;
     END IF;
 
     IF preamble > 0 OR request_version < coalesce(newest_opening, version + 1) THEN
@@ -456,14 +516,14 @@ BEGIN
         IF competing > room THEN
             cleared_at_least := total_tokens - step - keep;
         END IF;
-        newest := version_below(of_context, version, cleared_at_most + 1);
+        newest := version_below(owners, starts, sums, version, cleared_at_most + 1);
         IF newest IS NOT NULL THEN
-            first_version := cleared_reach(of_context, lowest, newest,
-                room - total_tokens + cumulative_tokens_at(of_context, newest));
+            first_version := cleared_reach(owners, starts, lowest, newest,
+                room - total_tokens + cumulative_tokens_at(owner_of(owners, starts, newest), newest));
         END IF;
     ELSIF competing > room THEN
         -- Two behind the last message that is more than the room away.
-        first_version := version_below(of_context, version, total_tokens - room) + 2;
+        first_version := version_below(owners, starts, sums, version, total_tokens - room) + 2;
     END IF;
     -- Without a unit that a run could open with, it is empty.
     first_version := CASE WHEN newest_opening IS NULL THEN version + 1
@@ -472,26 +532,26 @@ BEGIN
     IF preamble_tokens + summary_tokens + competing
         > (policy #>> '{compactionDue,threshold}')::numeric * budget
     THEN
-        due_version := compaction_due(of_context, base, version, total_tokens,
+        due_version := compaction_due(owners, starts, sums, base, version, newest_opening, total_tokens,
             least((policy #>> '{compactionDue,keepTokens}')::bigint, budget));
         IF due_version IS NOT NULL THEN
-            due_tokens := cumulative_tokens_at(of_context, due_version) - total_tokens + competing;
+            due_tokens := cumulative_tokens_at(owner_of(owners, starts, due_version), due_version) - total_tokens
+                + competing;
         END IF;
     END IF;
 END
 $$;
 
--- The newest of a context's own compactions, of numbers behind one up to another, that it had made at a version; the
+-- The newest of a context's own compactions, of the numbers behind one up to another, that it had made at a version; the
 -- former where there is none. By bisection, as versions never run backwards.
-CREATE FUNCTION compaction_made_by(owner uuid, after_number bigint, last_number bigint, at_version bigint)
-RETURNS bigint
-LANGUAGE plpgsql VOLATILE
+CREATE FUNCTION compaction_made_by(owner uuid, first bigint, last bigint, at_version bigint) RETURNS bigint
+LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
-    made bigint := after_number;
-    later bigint := last_number + 1;
-    -- The last one first: most often all had been made.
-    middle bigint := last_number;
+    made bigint := first;
+    later bigint := last + 1;
+    -- The last one at once: most often all had been made.
+    middle bigint := last;
 BEGIN
     WHILE made + 1 < later LOOP
         IF (SELECT made_at_version <= at_version FROM compactions WHERE context_id = owner AND number = middle) THEN
@@ -505,8 +565,8 @@ BEGIN
 END
 $$;
 
--- The ancestors of a fork of a context at a version: the context itself and its own, as far as they have anything up to
--- there. VOLATILE, because it may be called behind a row lock.
+-- The ancestors of a fork of a context at a version: its own and itself, as far as they have anything up to there; nulls
+-- where none has. VOLATILE, because it may be called behind a row lock.
 CREATE FUNCTION ancestors_at(
     of_context uuid, at_version bigint,
     OUT ancestor_ids uuid[], OUT ancestor_versions bigint[], OUT ancestor_tokens bigint[],
@@ -514,20 +574,31 @@ CREATE FUNCTION ancestors_at(
 )
 LANGUAGE plpgsql VOLATILE
 AS $$
+DECLARE
+    owners uuid[];
+    starts bigint[];
+    sums bigint[];
+    counts bigint[];
+    compactions_made bigint;
+    number bigint;
 BEGIN
-    SELECT array_agg(owner_id), array_agg(version), array_agg(tokens), array_agg(number)
-    INTO ancestor_ids, ancestor_versions, ancestor_tokens, ancestor_numbers
-    FROM (
-        SELECT owner_id, after_version, after_number,
-            least(last_version, at_version) AS version,
-            CASE WHEN last_version <= at_version THEN last_tokens
-                ELSE cumulative_tokens_at(of_context, at_version) END AS tokens,
-            CASE WHEN last_version <= at_version THEN last_number
-                ELSE compaction_made_by(owner_id, after_number, last_number, at_version) END AS number
-        FROM lineage(of_context)
-        WHERE after_version <= at_version
-        OFFSET 0
-    ) AS level
-    WHERE after_version < at_version OR after_number < number;
+    SELECT context.ancestor_ids || id, 0::bigint || context.ancestor_versions, 0::bigint || context.ancestor_tokens,
+        0::bigint || context.ancestor_numbers, compaction_count
+    INTO owners, starts, sums, counts, compactions_made
+    FROM contexts AS context
+    WHERE id = of_context;
+    -- One that begins at the version may have a compaction there, or nothing.
+    FOR level IN REVERSE width_bucket(at_version, starts) .. 1 LOOP
+        number := compaction_made_by(
+            owners[level], counts[level], coalesce(counts[level + 1], compactions_made), at_version
+        );
+        IF starts[level] < at_version OR counts[level] < number THEN
+            ancestor_ids := owners[:level];
+            ancestor_versions := starts[2:level] || at_version;
+            ancestor_tokens := sums[2:level] || cumulative_tokens_at(owner_of(owners, starts, at_version), at_version);
+            ancestor_numbers := counts[2:level] || number;
+            RETURN;
+        END IF;
+    END LOOP;
 END
 $$;
