@@ -13,10 +13,11 @@ messages    append and page messages
 windows     what to send to a model next, within a token budget
 runs        which messages a window's run holds: the rule
 compactions make, list, read and undo summaries that stand in for messages
+forks       contexts that share another's history up to a version
 health      what the database says about itself
 web         ASGI: requests, answers, problem documents, the request log (a room of its own)
 
-Arrows: api -> web and repositories (contexts, messages, windows, compactions, health) -> models, errors.
+Arrows: api -> web and repositories (contexts, messages, windows, compactions, forks, health) -> models, errors.
 Repositories take a connection first and know nothing of HTTP, config or the pool.
 """
 

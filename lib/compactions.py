@@ -35,10 +35,11 @@ MADE_JSON = _compaction_json("NULL::timestamptz")
 
 @dataclass(frozen=True, slots=True)
 class CompactionRow:
-    """A compaction's number and JSON text."""
+    """A compaction's number and JSON text, and who made it: its context, or an ancestor."""
 
     number: int
     json: str
+    owner: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,10 +140,14 @@ class Claim:
 
 CLAIM = f"""
 SELECT compaction_in_force(id) AS in_force,
-    CASE WHEN %(refused)s::bigint IS NOT NULL THEN compactable_to(id, latest_version, refused) END AS before,
-    CASE WHEN %(refused)s::bigint IS NOT NULL THEN compactable_from(id, latest_version, refused) END AS after,
+    CASE WHEN refused IS NOT NULL THEN compactable_to(owners, starts, latest_version, refused) END AS before,
+    CASE WHEN refused IS NOT NULL THEN compactable_from(owners, starts, latest_version, refused) END AS after,
     compaction.fingerprint, compaction.number, CASE WHEN compaction.number IS NOT NULL THEN {MADE_JSON} END AS json
-FROM (SELECT *, least(%(refused)s::bigint, latest_version) AS refused FROM contexts) AS context
+FROM (
+    SELECT id, deleted_at, latest_version, ancestor_ids || id AS owners, 0::bigint || ancestor_versions AS starts,
+        CASE WHEN %(refused)s::bigint IS NOT NULL THEN least(%(refused)s, latest_version) END AS refused
+    FROM contexts
+) AS context
 LEFT JOIN compactions AS compaction ON compaction.context_id = context.id AND compaction.key = %(key)s
 WHERE id = %(context_id)s AND deleted_at IS NULL
 """
@@ -174,23 +179,32 @@ async def _not_made(
 
 UNREACHABLE = "must be the end of a unit whose calls are all answered, behind the preamble"
 
-# A page is a range of numbers, which have no gaps: with both of its ends known, no plan reads more. The sum stops
-# before PostgreSQL sends more than can be answered.
+# A page is a range of numbers, which have no gaps, from those of the lineage that made them: with both ends known, no
+# plan reads more. The sum stops before PostgreSQL sends more than can be answered.
 PAGE = f"""
 SELECT coalesce(page.number, 0) AS number, coalesce(page.json, '') AS json
-FROM contexts AS context
+FROM (
+    SELECT ancestor_ids || id AS owners, 0::bigint || ancestor_numbers AS counts,
+        least(%(cursor)s - 1, compaction_count) - %(limit)s + 1 AS first,
+        least(%(cursor)s - 1, compaction_count) AS last
+    FROM contexts
+    WHERE id = %(context_id)s AND deleted_at IS NULL
+    OFFSET 0
+) AS context
 LEFT JOIN LATERAL (
     SELECT number, {COMPACTION_JSON} AS json
     FROM (
-        SELECT made.*, sum(json_bytes) OVER (ORDER BY number DESC ROWS UNBOUNDED PRECEDING) - json_bytes AS bytes_before
-        FROM compactions AS made
-        WHERE context_id = context.id
-            AND number BETWEEN least(%(cursor)s - 1, compaction_count) - %(limit)s + 1
-            AND least(%(cursor)s - 1, compaction_count)
+        SELECT made.*, sum(json_bytes) OVER (ROWS UNBOUNDED PRECEDING) - json_bytes AS bytes_before
+        FROM generate_series(width_bucket(last - 1, counts), width_bucket(first - 1, counts), -1) AS level
+        CROSS JOIN LATERAL (
+            SELECT * FROM compactions
+            WHERE context_id = owners[level] AND number BETWEEN first AND least(last, counts[level + 1])
+            ORDER BY number DESC
+            OFFSET 0
+        ) AS made
     ) AS compaction
     WHERE bytes_before <= {MAX_BODY_BYTES}
 ) AS page ON true
-WHERE id = %(context_id)s AND deleted_at IS NULL
 ORDER BY page.number DESC
 """
 
@@ -211,9 +225,11 @@ async def page(
 
 
 READ = f"""
-SELECT coalesce(number, 0) AS number, CASE WHEN number IS NOT NULL THEN {COMPACTION_JSON} END AS json
+SELECT coalesce(number, 0) AS number, CASE WHEN number IS NOT NULL THEN {COMPACTION_JSON} END AS json,
+    context_id AS owner
 FROM contexts AS context
-LEFT JOIN compactions AS compaction ON context_id = id AND number = %(number)s
+LEFT JOIN compactions AS compaction
+    ON context_id = owner_of(ancestor_ids || id, 0::bigint || ancestor_numbers, %(number)s) AND number = %(number)s
 WHERE id = %(context_id)s AND deleted_at IS NULL
 """
 
@@ -252,11 +268,16 @@ RETURNING number, {COMPACTION_JSON} AS json
 
 
 async def undo(conn: AsyncConnection[Any], context_id: UUID, number: int) -> CompactionRow:
-    """The compaction, undone by now or before: windows are as if it had never been.
+    """The compaction, undone by now or before: windows are as if it had never been, those of forks that see it too.
 
-    Raises ContextNotFound, CompactionNotFound.
+    Raises ContextNotFound, CompactionNotFound, and CompactionNotOwned for one that an ancestor has made.
     """
     async with conn.cursor(row_factory=class_row(CompactionRow)) as cursor:
         await cursor.execute(UNDO, {"context_id": context_id, "number": number})
-        row = await cursor.fetchone()
-    return row or await read(conn, context_id, number)
+        undone = await cursor.fetchone()
+    if undone:
+        return undone
+    found = await read(conn, context_id, number)
+    if found.owner != context_id:
+        raise errors.CompactionNotOwned
+    return found

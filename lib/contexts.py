@@ -131,7 +131,7 @@ async def create(
         while made is None:
             # Neither a key nor an external id that a request in flight is claiming can be seen. The key breaks
             # context_keys_pkey, the external id makes no row; both can be seen then.
-            with _refusals():
+            with refusals():
                 await cursor.execute(CREATE, parameters)
                 made = await cursor.fetchone()
     if idempotency and made.origin == "replayed" and made.fingerprint != idempotency.fingerprint:
@@ -188,7 +188,7 @@ async def update(
     InvalidBody for metadata that grows too large.
     """
     parameters = {"context_id": context_id, "body": body, "policy": policy, "etags": etags}
-    with _refusals():
+    with refusals():
         # Two contexts that swap their external ids wait for each other, until PostgreSQL ends one of the statements.
         # That may happen again, until the request's time is up.
         while True:
@@ -213,54 +213,82 @@ async def delete(conn: AsyncConnection[Any], context_id: UUID, *, etags: Sequenc
     return await _change(conn, DELETE, {"context_id": context_id, "etags": etags})
 
 
-# order → the range behind a cursor, as a row comparison: one range of contexts_created_at_idx.
+# order → the cursor as it bounds a range of an index, and what is behind it.
 BEHIND = {
-    "asc": f"> (coalesce(%(created_at)s, timestamptz '-infinity'), coalesce(%(id)s, uuid '{UUID(int=0)}'))",
-    "desc": f"< (coalesce(%(created_at)s, timestamptz 'infinity'), coalesce(%(id)s, uuid '{UUID(int=2**128 - 1)}'))",
+    "asc": (">", f"coalesce(%(created_at)s, timestamptz '-infinity'), coalesce(%(id)s, uuid '{UUID(int=0)}')"),
+    "desc": (
+        "<",
+        f"coalesce(%(created_at)s, timestamptz 'infinity'), coalesce(%(id)s, uuid '{UUID(int=2**128 - 1)}')",
+    ),
 }
 
-# What a list is chosen from. Without a filter, and for one that many contexts match, it walks contexts_created_at_idx.
-# The few that match a filter are found by contexts_metadata_idx first, and sorted: materialized, or a planner without
-# statistics walks all contexts for them.
-SOURCES = {
-    "none": ("", "contexts", ""),
-    "external id": (
-        "",
-        "contexts",
-        """AND external_id = %(external_id)s
-                AND (%(metadata)s::jsonb IS NULL OR metadata @> %(metadata)s::jsonb)""",
-    ),
-    "metadata": (
-        """WITH matching AS MATERIALIZED (
+# (order, which) → contexts behind a cursor, by the index that has them in this order: all of them, those that are no
+# forks, or the forks of one. Of these a parent is the first column of range and order: where it were only equal,
+# PostgreSQL might rather walk all contexts for a few forks.
+WALKS = {
+    (order, which): f"""SELECT * FROM contexts
+                    WHERE deleted_at IS NULL {condition}
+                    ORDER BY {", ".join(f"{column} {order}" for column in columns)}"""
+    for order, (behind, cursor) in BEHIND.items()
+    for which, condition, columns in (
+        ("all", f"AND (created_at, id) {behind} ({cursor})", ["created_at", "id"]),
+        ("no forks", f"AND parent_id IS NULL AND (created_at, id) {behind} ({cursor})", ["created_at", "id"]),
+        (
+            "forks",
+            f"""AND parent_id {"<=" if order == "asc" else ">="} %(parent_id)s
+                        AND (parent_id, created_at, id) {behind} (%(parent_id)s, {cursor})""",
+            ["parent_id", "created_at", "id"],
+        ),
+    )
+}
+
+# (order, how they are found) → the contexts that a list is chosen from: by a walk, or few that are found by the index
+# of what is asked for, and sorted. Those by their metadata are materialized, or a planner without statistics walks all
+# contexts for them.
+SOURCES = WALKS | {
+    (order, name): f"""SELECT * FROM {found}
+                    WHERE deleted_at IS NULL AND (created_at, id) {behind} ({cursor}) {condition}
+                        AND (NOT %(no_forks)s OR parent_id IS NULL)
+                        AND (%(parent_id)s::uuid IS NULL OR parent_id = %(parent_id)s)
+                    ORDER BY created_at {order}, id {order}"""
+    for order, (behind, cursor) in BEHIND.items()
+    for name, found, condition in (
+        (
+            "external id",
+            "contexts",
+            """AND external_id = %(external_id)s
+                        AND (%(metadata)s::jsonb IS NULL OR metadata @> %(metadata)s::jsonb)""",
+        ),
+        ("metadata", "matching", ""),
+    )
+}
+
+MATCHING = """WITH matching AS MATERIALIZED (
         SELECT * FROM contexts WHERE deleted_at IS NULL AND metadata @> %(metadata)s::jsonb
-    )""",
-        "matching",
-        "",
-    ),
-}
+    )"""
 
-# (order, filter) → statement. The sum stops before PostgreSQL sends more than can be answered. The limit is one that
-# the planner cannot read: it would rather sort all contexts than walk an index for a part that it takes for large.
+# (order, how they are found) → statement. The sum stops before PostgreSQL sends more than can be answered. The limit is
+# one that the planner cannot read: it would rather sort all contexts than walk an index for a part that it takes for
+# large.
 LIST = {
     (order, name): f"""
-    {matching}
+    {MATCHING if name == "metadata" else ""}
     SELECT {COLUMNS}
     FROM (
         SELECT listed.*,
             sum(bytes) OVER (ORDER BY created_at {order}, id {order} ROWS UNBOUNDED PRECEDING) - bytes AS bytes_before
         FROM (
             SELECT *, octet_length(metadata::text) AS bytes
-            FROM {source}
-            WHERE deleted_at IS NULL AND (created_at, id) {behind} {condition}
-            ORDER BY created_at {order}, id {order}
-            LIMIT (SELECT %(limit)s::bigint)
+            FROM (
+                {source}
+                LIMIT (SELECT %(limit)s::bigint)
+            ) AS found
         ) AS listed
     ) AS context
     WHERE bytes_before <= {MAX_BODY_BYTES}
     ORDER BY created_at {order}, id {order}
     """
-    for name, (matching, source, condition) in SOURCES.items()
-    for order, behind in BEHIND.items()
+    for (order, name), source in SOURCES.items()
 }
 
 # Contexts that are few enough to be found by what is in their metadata, and sorted.
@@ -277,10 +305,10 @@ SELECT count(*) FROM (
 LOOKED_AT = 10_000
 READ_BYTES = 8_000_000
 
-# order → statement. The last one looked at comes even if it does not match, without JSON, to go on from there. CASE, so
-# that no metadata beyond it is read.
+# (order, which) → statement. The last one looked at comes even if it does not match, without JSON, to go on from there.
+# CASE, so that no metadata beyond it is read.
 LOOK = {
-    order: f"""
+    (order, which): f"""
     SELECT context.id, context.latest_version, context.created_at, {ETAG} AS etag,
         CASE WHEN matches THEN {CONTEXT_JSON} ELSE '' END AS json, last
     FROM (
@@ -294,9 +322,7 @@ LOOK = {
             FROM (
                 SELECT *, row_number() OVER walk AS position, sum(pg_column_size(metadata)) OVER walk AS read_bytes
                 FROM (
-                    SELECT * FROM contexts
-                    WHERE deleted_at IS NULL AND (created_at, id) {behind}
-                    ORDER BY created_at {order}, id {order}
+                    {walk}
                     LIMIT (SELECT {LOOKED_AT})
                 ) AS walked
                 WINDOW walk AS (ORDER BY created_at {order}, id {order} ROWS UNBOUNDED PRECEDING)
@@ -308,7 +334,7 @@ LOOK = {
     ORDER BY created_at {order}, id {order}
     LIMIT %(limit)s
     """
-    for order, behind in BEHIND.items()
+    for (order, which), walk in WALKS.items()
 }
 
 
@@ -327,11 +353,13 @@ async def list_page(
     cursor: str | None = None,
     metadata: str | None = None,
     external_id: str | None = None,
+    parent_id: UUID | Literal["none"] | None = None,
 ) -> tuple[Sequence[ContextRow], ContextRow | None]:
     """Up to limit + 1 contexts by time of creation, fewer where they are large; one beyond limit says there are more.
 
-    cursor is that of the last context before; metadata is the JSON text of an object that theirs must contain. The
-    second value is the last context that was looked at, where the search ended before the contexts did.
+    cursor is that of the last context before; metadata is the JSON text of an object that theirs must contain;
+    parent_id is of whom they are forks, none for no forks at all. The second value is the last context that was looked
+    at, where the search ended before the contexts did.
     Raises InvalidParameter for a cursor that is none.
     """
     created_at, context_id = (None, None) if cursor is None else _decode(cursor)
@@ -341,11 +369,14 @@ async def list_page(
         "id": context_id,
         "metadata": metadata if contained else None,
         "external_id": external_id,
+        "parent_id": None if parent_id == "none" else parent_id,
+        "no_forks": parent_id == "none",
         "limit": limit + 1,
     }
+    which = "all" if parent_id is None else "no forks" if parent_id == "none" else "forks"
     if contained and external_id is None and (_is_beyond_index(contained) or not await _are_few(conn, parameters)):
-        return await _look(conn, order, parameters)
-    name = "external id" if external_id is not None else "metadata" if contained else "none"
+        return await _look(conn, (order, which), parameters)
+    name = "external id" if external_id is not None else "metadata" if contained else which
     async with _cursor(conn) as rows:
         await rows.execute(LIST[order, name], parameters)
         return await rows.fetchall(), None
@@ -359,10 +390,10 @@ async def _are_few(conn: AsyncConnection[Any], parameters: dict[str, Any]) -> bo
 
 
 async def _look(
-    conn: AsyncConnection[Any], order: str, parameters: dict[str, Any]
+    conn: AsyncConnection[Any], walk: tuple[str, str], parameters: dict[str, Any]
 ) -> tuple[Sequence[ContextRow], ContextRow | None]:
     async with conn.cursor(row_factory=class_row(Looked)) as cursor:
-        await cursor.execute(LOOK[order], parameters)
+        await cursor.execute(LOOK[walk], parameters)
         rows = await cursor.fetchall()
     return [row for row in rows if row.json], rows[-1] if rows and rows[-1].last else None
 
@@ -386,7 +417,7 @@ def _decode(cursor: str) -> tuple[datetime, UUID]:
 
 
 @contextmanager
-def _refusals() -> Iterator[None]:
+def refusals() -> Iterator[None]:
     """Raises what a client is told of the rules of the table that it has broken; passes over a key that is taken."""
     try:
         yield

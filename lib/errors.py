@@ -16,7 +16,10 @@ Problem
 ├── VersionConflict 409
 │   └── PreconditionFailed 412
 ├── CompactionConflict 409
+├── CompactionNotOwned 409
 ├── ExternalIdTaken 409
+├── ExternalIdMissing 409
+├── ForkTooDeep 409
 ├── PayloadTooLarge 413
 ├── UnsupportedMediaType 415
 ├── IdempotencyKeyReused 422
@@ -196,12 +199,36 @@ class CompactionConflict(Problem):
         super().__init__(members={"currentNumber": current_number})
 
 
+class CompactionNotOwned(Problem):
+    """an ancestor of this fork made this compaction, and only there can it be undone: see its contextId"""
+
+    status = 409
+    code = "compaction_not_owned"
+    title = "Compaction not owned"
+
+
 class ExternalIdTaken(Problem):
     """another context has this externalId: nothing was changed"""
 
     status = 409
     code = "external_id_taken"
     title = "External id taken"
+
+
+class ExternalIdMissing(Problem):
+    """this context has no externalId that could move to a fork: nothing was made"""
+
+    status = 409
+    code = "external_id_missing"
+    title = "External id missing"
+
+
+class ForkTooDeep(Problem):
+    """a fork has at most 256 ancestors: fork one of them, or append the messages that you need to a new context"""
+
+    status = 409
+    code = "fork_too_deep"
+    title = "Fork too deep"
 
 
 class PayloadTooLarge(Problem):

@@ -107,8 +107,10 @@ def _containers(text: str) -> int:
     return outside.count("{") + outside.count("[")
 
 
-def fingerprint(text: str, members: Collection[str] = (), *, without: Collection[str] = ()) -> bytes:
+def fingerprint(text: str, members: Collection[str] = (), *, without: Collection[str] = (), place: str = "") -> bytes:
     """The SHA-256 of a JSON text that parse takes: of these members of its object, or of all of it but those without.
+
+    Behind place, where that is given: the same text at another place has another.
 
     The same however the text is spaced and its keys are ordered; numbers count by their digits, as they are stored.
     """
@@ -119,7 +121,7 @@ def fingerprint(text: str, members: Collection[str] = (), *, without: Collection
         present = [value[name] for name in members if value.get(name) is not None]
         # What the one member that was there before any other has always had.
         value = present if len(present) > 1 else present[0]
-    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).digest()
+    return hashlib.sha256((place + json.dumps(value, sort_keys=True, separators=(",", ":"))).encode()).digest()
 
 
 def _exact_float(digits: str) -> float | str:

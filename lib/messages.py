@@ -289,9 +289,9 @@ async def _not_stored(
 
 
 # order → statement. A page is a range of versions, which have no gaps: with both of its ends known, no plan reads more.
-# Its messages come from the contexts of the lineage that own them, one behind the other, each by its primary key: OFFSET
-# 0 keeps PostgreSQL from another way, and all of it in order. The sum stops before PostgreSQL sends more than can be
-# answered. The context's row comes even where no message does, to tell an empty page from an unknown context.
+# Its messages come from those of the lineage that own them, one behind the other, each by its primary key and in order:
+# OFFSET 0 keeps PostgreSQL from another way. The sum stops before PostgreSQL sends more than can be answered. The
+# context's row comes even where no message does, to tell an empty page from an unknown context.
 PAGE = {
     order: f"""
     SELECT context.latest_version, coalesce(page.version, 0) AS version, page.json, context.shown_version

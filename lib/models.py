@@ -49,6 +49,9 @@ MAX_METADATA_BYTES = 65_536
 # The summary of a compaction, in UTF-8.
 MAX_SUMMARY_BYTES = 262_144
 
+# UUID() alone would also take braces, urn: and hyphens anywhere.
+UUID_TEXT = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
+
 # How far the clock of a client may be ahead of ours.
 MAX_AHEAD = timedelta(minutes=1)
 
@@ -405,6 +408,45 @@ class ContextPatch(Sent):
         if "policy" not in self.model_fields_set:
             return None
         return self.policy.model_dump_json(by_alias=True, exclude_unset=True) if self.policy else "null"
+
+
+# --- Forks
+
+
+class NewFork(Sent):
+    """The body that forks a context; null stands for an absent member."""
+
+    version: Annotated[int, Field(ge=0, le=MAX_BIGINT), BeforeValidator(_integral)] | None = Field(
+        None, description="The version up to which the fork shares the history, 0 for none of it; the latest if absent."
+    )
+    name: Name | None = Field(None, description="A name for people; not the parent's where absent.")
+    metadata: dict[str, Any] | None = Field(
+        None,
+        description="Any JSON object of the client's, up to 131,072 bytes as PostgreSQL's jsonb writes it; the "
+        "parent's where absent.",
+    )
+    policy: Policy | None = Field(
+        None, description="How windows of the fork are chosen, as a whole; the parent's where absent."
+    )
+    external_id: ExternalId | None = Field(
+        None, description="The client's own id for the fork. 409 where a context that is not deleted has it."
+    )
+    move_external_id: bool | None = Field(
+        None,
+        description="Whether the parent's externalId moves to the fork, at once: what a client calls by that id goes "
+        "on with the fork. 409 where it has none; not together with externalId.",
+    )
+
+    def policy_text(self) -> str | None:
+        """The JSON text of the policy's members; None where the parent's counts."""
+        return self.policy.model_dump_json(by_alias=True, exclude_none=True) if self.policy else None
+
+    @field_validator("move_external_id")
+    @classmethod
+    def _moves_or_sets(cls, value: bool | None, info: ValidationInfo) -> bool | None:
+        if value and info.data.get("external_id") is not None:
+            raise PydanticCustomError("move_external_id", "must not be true where externalId is given")
+        return value
 
 
 # --- Compactions

@@ -3,6 +3,7 @@
 import re
 from datetime import datetime
 from typing import Annotated, Any, Literal
+from uuid import UUID
 
 from pydantic import AfterValidator, BeforeValidator, Field, JsonValue
 from pydantic_core import PydanticCustomError
@@ -12,6 +13,7 @@ from lib.models import (
     MAX_BIGINT,
     MAX_INTEGER,
     MAX_NAME_LENGTH,
+    UUID_TEXT,
     ClearToolResults,
     CompactionDue,
     ExternalId,
@@ -40,6 +42,14 @@ def _storable(text: str) -> str:
     if "\0" in text:
         raise PydanticCustomError("text", "holds U+0000, which PostgreSQL cannot store")
     return text
+
+
+def _parent(text: str) -> UUID | Literal["none"]:
+    if text == "none":
+        return "none"
+    if not UUID_TEXT.fullmatch(text):
+        raise PydanticCustomError("parent", "must be the id of a context, or none")
+    return UUID(text)
 
 
 def _whole(text: str) -> int:
@@ -93,6 +103,11 @@ def _due(text: str) -> dict[str, float] | None:
 type Limit = Annotated[int, Field(ge=1, le=MAX_LIMIT), BeforeValidator(_whole)]
 type Version = Annotated[int, Field(ge=0, le=MAX_BIGINT), BeforeValidator(_whole)]
 
+type Cursor = Annotated[str, Field(max_length=MAX_NAME_LENGTH)]
+
+_CURSOR = "nextCursor of the page before; absent for the first page."
+_BY_CREATION = "By the time of creation: desc is newest first, asc oldest first."
+
 type At = Annotated[int, Field(ge=0, le=MAX_BIGINT)] | datetime
 
 _AT = (
@@ -122,10 +137,8 @@ class ContextsQuery(Model):
     """The parameters of a list of contexts."""
 
     limit: Limit = Field(DEFAULT_LIMIT, description="How many contexts a page has at most.")
-    cursor: Annotated[str, Field(max_length=MAX_NAME_LENGTH)] | None = Field(
-        None, description="nextCursor of the page before; absent for the first page."
-    )
-    order: Order = Field("desc", description="By the time of creation: desc is newest first, asc oldest first.")
+    cursor: Cursor | None = Field(None, description=_CURSOR)
+    order: Order = Field("desc", description=_BY_CREATION)
     metadata: Annotated[str, BeforeValidator(_json_object)] | None = Field(
         None,
         description="A JSON object that a context's metadata must contain: its members, and those of objects in it, "
@@ -134,6 +147,17 @@ class ContextsQuery(Model):
     external_id: Annotated[ExternalId, AfterValidator(_storable)] | None = Field(
         None, description="The client's own id, which one context that is not deleted has at most."
     )
+    parent_id: Annotated[UUID | Literal["none"], BeforeValidator(_parent)] | None = Field(
+        None, description="Only the forks of this context, deleted or not; `none` for contexts that are no forks."
+    )
+
+
+class ForksQuery(Model):
+    """The parameters of a page of forks."""
+
+    limit: Limit = Field(DEFAULT_LIMIT, description="How many forks a page has at most.")
+    cursor: Cursor | None = Field(None, description=_CURSOR)
+    order: Order = Field("desc", description=_BY_CREATION)
 
 
 class MessagesQuery(Model):

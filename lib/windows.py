@@ -90,7 +90,8 @@ FROM reach, context, LATERAL (
     FROM (
         SELECT kept.*, {SENT_BYTES} AS bytes, true AS head, NULL::int AS cleared_bytes
         FROM unnest(head_versions) AS place, LATERAL (
-            SELECT * FROM messages WHERE context_id = owner_of(owners, starts, place) AND version BETWEEN place AND place
+            SELECT * FROM messages
+            WHERE context_id = owner_of(owners, starts, place) AND version BETWEEN place AND place
             ORDER BY version LIMIT 1
         ) AS kept
     ) AS opening
@@ -103,7 +104,8 @@ FROM reach, context, LATERAL (
             width_bucket(reach.version - 1, starts), width_bucket(first_version - 1, starts), -1
         ) AS level, LATERAL (
             SELECT * FROM messages
-            WHERE context_id = owners[level] AND version BETWEEN first_version AND least(reach.version, starts[level + 1])
+            WHERE context_id = owners[level]
+                AND version BETWEEN first_version AND least(reach.version, starts[level + 1])
             ORDER BY version DESC
             OFFSET 0
         ) AS newest

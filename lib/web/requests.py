@@ -21,7 +21,7 @@ from pydantic.alias_generators import to_camel
 
 from lib import errors, jsontext
 from lib.errors import Place, Problem
-from lib.models import MAX_BODY_BYTES, Idempotency
+from lib.models import MAX_BODY_BYTES, UUID_TEXT, Idempotency
 from lib.queries import NoQuery
 
 type Scope = MutableMapping[str, Any]
@@ -42,8 +42,6 @@ DETAILS = {
     "dict_type": "must be an object",
 }
 
-# UUID() alone would also take braces, urn: and hyphens anywhere.
-_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
 _NUMBER = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
 _IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,255}", re.ASCII)
@@ -96,7 +94,7 @@ class Request:
     def context_id(self) -> UUID:
         """The id in the path. Raises InvalidId."""
         text = self._segment("{id}")
-        if not _UUID.fullmatch(text):
+        if not UUID_TEXT.fullmatch(text):
             raise errors.InvalidId
         return UUID(text)
 
@@ -136,10 +134,12 @@ class Request:
             )
         return _validated(model, values, errors.InvalidParameter)
 
-    async def idempotency(self, payload: str, *members: str, without: Sequence[str] = ()) -> Idempotency | None:
+    async def idempotency(
+        self, payload: str, *members: str, without: Sequence[str] = (), place: str = ""
+    ) -> Idempotency | None:
         """The client's key for a JSON text, or for these members of it, or for all but those without; if it sent one.
 
-        Raises InvalidHeader.
+        place is what else it stands for, of a key that is not of one context. Raises InvalidHeader.
         """
         key = self.header("idempotency-key")
         if key is None:
@@ -147,7 +147,8 @@ class Request:
         if not _IDEMPOTENCY_KEY.fullmatch(key):
             raise errors.InvalidHeader("Idempotency-Key must be 1 to 255 visible ASCII characters")
         return Idempotency(
-            key, await _off_the_loop(payload, lambda: jsontext.fingerprint(payload, members, without=without))
+            key,
+            await _off_the_loop(payload, lambda: jsontext.fingerprint(payload, members, without=without, place=place)),
         )
 
     @property

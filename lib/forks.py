@@ -1,0 +1,171 @@
+"""Forks in PostgreSQL: contexts that share another's history up to a version, without copying it."""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from psycopg import AsyncConnection
+from psycopg.rows import class_row
+from psycopg.types.numeric import Int8
+
+from lib import errors
+from lib.contexts import CHANGED_AT, COLUMNS, Made, refusals
+from lib.errors import Place
+from lib.models import Idempotency
+
+# Levels of a lineage: as many ancestors a fork has at most. Its row names each of them, in 40 bytes.
+MAX_ANCESTORS = 256
+
+# Whether it moves the parent's external id → statement. One INSERT, whatever the length of the history: ancestors_at
+# tells what the fork's row says of its lineage. No lock: messages up to the version that the statement sees never change.
+# Only where the external id moves the parent is locked first, and what counts is what it has behind that lock; the id is
+# free before the fork takes it, as the one is joined to the other. updated_at is never before a message, which may be
+# ahead of the clock.
+FORK = {
+    moves: f"""
+    WITH body AS MATERIALIZED (
+        SELECT * FROM json_to_record(%(body)s::json) AS body (name text, "externalId" text, metadata jsonb)
+    ), claimed AS (
+        SELECT * FROM context_keys WHERE key = %(key)s
+    ), parent AS MATERIALIZED (
+        SELECT *, coalesce(%(version)s, latest_version) AS version
+        FROM contexts
+        WHERE id = %(parent_id)s AND deleted_at IS NULL AND NOT EXISTS (SELECT FROM claimed) {locked}
+    ), shared AS MATERIALIZED (
+        SELECT parent.*, lineage.ancestor_ids AS owners, lineage.ancestor_versions AS versions,
+            lineage.ancestor_tokens AS tokens, lineage.ancestor_numbers AS numbers
+        FROM parent CROSS JOIN LATERAL ancestors_at(parent.id, version) AS lineage
+        WHERE version <= latest_version AND coalesce(cardinality(lineage.ancestor_ids), 0) <= {MAX_ANCESTORS}
+    ){freed}, new AS (
+        INSERT INTO contexts (
+            name, external_id, metadata, policy, parent_id, fork_version,
+            ancestor_ids, ancestor_versions, ancestor_tokens, ancestor_numbers,
+            message_count, latest_version, total_tokens, compaction_count, updated_at
+        )
+        SELECT body.name, {external_id}, coalesce(body.metadata, shared.metadata), coalesce(%(policy)s, policy),
+            shared.id, version, owners, versions, tokens, numbers,
+            version, version, coalesce(tokens[cardinality(tokens)], 0), coalesce(numbers[cardinality(numbers)], 0),
+            greatest(now(), shared.updated_at)
+        FROM shared CROSS JOIN body {joined}
+        ON CONFLICT (external_id) WHERE deleted_at IS NULL AND external_id IS NOT NULL DO NOTHING
+        RETURNING *
+    ), answered AS MATERIALIZED (
+        SELECT {COLUMNS} FROM new AS context
+    ), claim AS (
+        INSERT INTO context_keys (key, fingerprint, context_id, answer)
+        SELECT %(key)s, %(fingerprint)s, id, json::json FROM answered WHERE %(key)s::text IS NOT NULL
+    )
+    SELECT *, 'new' AS origin, NULL::bytea AS fingerprint FROM answered
+    UNION ALL
+    SELECT context_id, (answer ->> 'latestVersion')::bigint, (answer ->> 'createdAt')::timestamptz,
+        format('"%%s.%%s"', answer ->> 'latestVersion',
+            (extract(epoch FROM (answer ->> 'updatedAt')::timestamptz) * 1000000)::bigint),
+        answer::text, 'replayed', fingerprint
+    FROM claimed
+    """
+    for moves, locked, freed, external_id, joined in (
+        (False, "", "", 'body."externalId"', ""),
+        (
+            True,
+            "AND external_id IS NOT NULL FOR NO KEY UPDATE",
+            f"""
+    , freed AS (
+        UPDATE contexts AS context
+        SET external_id = NULL, updated_at = {CHANGED_AT}
+        FROM shared
+        WHERE context.id = shared.id
+        RETURNING context.id
+    )""",
+            "shared.external_id",
+            "JOIN freed USING (id)",
+        ),
+    )
+}
+
+
+async def fork(
+    conn: AsyncConnection[Any],
+    parent_id: UUID,
+    *,
+    body: str,
+    version: int | None = None,
+    policy: str | None = None,
+    external_id: str | None = None,
+    moves_external_id: bool = False,
+    idempotency: Idempotency | None = None,
+) -> Made:
+    """The fork of a context at a version, the latest where None, from the JSON text of a models.NewFork.
+
+    policy is the JSON text of its Policy; the parent's where None. One round trip; more only where it is refused, or
+    where another request is making the same fork at this moment.
+    Raises ContextNotFound, ExternalIdMissing, ExternalIdTaken, ForkTooDeep, IdempotencyKeyReused, and InvalidBody for a
+    version above the latest and for metadata that is too large as it is stored.
+    """
+    parameters = {
+        "parent_id": parent_id,
+        "body": body,
+        # Of one type, as each type of a parameter is another prepared statement.
+        "version": None if version is None else Int8(version),
+        "policy": policy,
+        "key": idempotency and idempotency.key,
+        "fingerprint": idempotency and idempotency.fingerprint,
+    }
+    while True:
+        made = None
+        # Breaks context_keys_pkey where a request in flight was claiming the key; it can be seen then.
+        with refusals():
+            async with conn.cursor(row_factory=class_row(Made)) as cursor:
+                await cursor.execute(FORK[moves_external_id], parameters)
+                made = await cursor.fetchone()
+            if made is None:
+                await _check(conn, parent_id, version, external_id, moves_external_id=moves_external_id)
+        if made is None:
+            continue
+        if idempotency and made.origin == "replayed" and made.fingerprint != idempotency.fingerprint:
+            raise errors.IdempotencyKeyReused
+        return made
+
+
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """What a fork may be refused for: of its parent, of the version that it forks at, and of the id that it takes."""
+
+    latest_version: int
+    is_named: bool
+    ancestors: int
+    is_taken: bool
+
+
+PARENT = """
+SELECT latest_version, external_id IS NOT NULL AS is_named,
+    coalesce(cardinality(lineage.ancestor_ids), 0) AS ancestors,
+    EXISTS (SELECT FROM contexts WHERE external_id = %(external_id)s AND deleted_at IS NULL) AS is_taken
+FROM contexts AS parent
+CROSS JOIN LATERAL ancestors_at(id, least(%(version)s, latest_version)) AS lineage
+WHERE id = %(parent_id)s AND deleted_at IS NULL
+"""
+
+
+async def _check(
+    conn: AsyncConnection[Any],
+    parent_id: UUID,
+    version: int | None,
+    external_id: str | None,
+    *,
+    moves_external_id: bool,
+) -> None:
+    """Raises why no fork was made; nothing where that is over by now, as others change what it depends on."""
+    async with conn.cursor(row_factory=class_row(Parent)) as cursor:
+        await cursor.execute(PARENT, {"parent_id": parent_id, "version": version, "external_id": external_id})
+        parent = await cursor.fetchone()
+    if parent is None:
+        raise errors.ContextNotFound
+    if version is not None and version > parent.latest_version:
+        range_ = f"must be a version from 0 to the latest, which is {parent.latest_version}"
+        raise errors.InvalidBody(places=[Place("/version", range_)])
+    if parent.ancestors > MAX_ANCESTORS:
+        raise errors.ForkTooDeep
+    if moves_external_id and not parent.is_named:
+        raise errors.ExternalIdMissing
+    if parent.is_taken:
+        raise errors.ExternalIdTaken
