@@ -19,8 +19,8 @@ MAX_ANCESTORS = 256
 # Whether it moves the parent's external id → statement. One INSERT, whatever the length of the history: ancestors_at
 # tells what the fork's row says of its lineage. Without a lock, as messages up to the version that the statement sees
 # never change. Only where the external id moves the parent is locked first, and what counts is what it has behind that
-# lock; the id is free before the fork takes it, as the one is joined to the other. updated_at is never before a message,
-# which may be ahead of the clock.
+# lock; the id is free before the fork takes it, as the one is joined to the other. updated_at is never before a
+# message, which may be ahead of the clock.
 FORK = {
     moves: f"""
     WITH body AS MATERIALIZED (
