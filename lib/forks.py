@@ -112,13 +112,14 @@ async def fork(
     }
     while True:
         made = None
-        # Breaks context_keys_pkey where a request in flight was claiming the key; it can be seen then.
+        # A key that a request in flight is claiming cannot be seen. It breaks context_keys_pkey, or what that request
+        # has changed lets no fork be made; it can be seen then.
         with refusals():
             async with conn.cursor(row_factory=class_row(Made)) as cursor:
                 await cursor.execute(FORK[moves_external_id], parameters)
                 made = await cursor.fetchone()
             if made is None:
-                await _check(conn, parent_id, version, external_id, moves_external_id=moves_external_id)
+                await _check(conn, parameters, external_id, moves_external_id=moves_external_id)
         if made is None:
             continue
         if idempotency and made.origin == "replayed" and made.fingerprint != idempotency.fingerprint:
@@ -127,45 +128,50 @@ async def fork(
 
 
 @dataclass(frozen=True, slots=True)
-class Parent:
-    """What a fork may be refused for: of its parent, of the version that it forks at, and of the id that it takes."""
+class Refused:
+    """What a fork may be refused for: of its parent, nulls where that is gone, and of the id that it takes.
 
-    latest_version: int
-    is_named: bool
-    ancestors: int
+    is_claimed says that it is not: the key stands for a fork by now.
+    """
+
+    is_claimed: bool
+    latest_version: int | None
+    is_named: bool | None
+    ancestors: int | None
     is_taken: bool
 
 
-PARENT = """
-SELECT latest_version, external_id IS NOT NULL AS is_named,
-    coalesce(cardinality(lineage.ancestor_ids), 0) AS ancestors,
+REFUSED = """
+SELECT EXISTS (SELECT FROM context_keys WHERE key = %(key)s) AS is_claimed, latest_version, is_named, ancestors,
     EXISTS (SELECT FROM contexts WHERE external_id = %(external_id)s AND deleted_at IS NULL) AS is_taken
-FROM contexts AS parent
-CROSS JOIN LATERAL ancestors_at(id, least(%(version)s, latest_version)) AS lineage
-WHERE id = %(parent_id)s AND deleted_at IS NULL
+FROM (VALUES (NULL)) AS always
+LEFT JOIN (
+    SELECT latest_version, external_id IS NOT NULL AS is_named,
+        coalesce(cardinality(lineage.ancestor_ids), 0) AS ancestors
+    FROM contexts CROSS JOIN LATERAL ancestors_at(id, least(%(version)s, latest_version)) AS lineage
+    WHERE id = %(parent_id)s AND deleted_at IS NULL
+) AS parent ON true
 """
 
 
 async def _check(
-    conn: AsyncConnection[Any],
-    parent_id: UUID,
-    version: int | None,
-    external_id: str | None,
-    *,
-    moves_external_id: bool,
+    conn: AsyncConnection[Any], parameters: dict[str, Any], external_id: str | None, *, moves_external_id: bool
 ) -> None:
     """Raises why no fork was made; nothing where that is over by now, as others change what it depends on."""
-    async with conn.cursor(row_factory=class_row(Parent)) as cursor:
-        await cursor.execute(PARENT, {"parent_id": parent_id, "version": version, "external_id": external_id})
-        parent = await cursor.fetchone()
-    if parent is None:
+    async with conn.cursor(row_factory=class_row(Refused)) as cursor:
+        await cursor.execute(REFUSED, {**parameters, "external_id": external_id})
+        [refused] = await cursor.fetchall()
+    version = parameters["version"]
+    if refused.is_claimed:
+        return
+    if refused.latest_version is None or refused.ancestors is None:
         raise errors.ContextNotFound
-    if version is not None and version > parent.latest_version:
-        range_ = f"must be a version from 0 to the latest, which is {parent.latest_version}"
-        raise errors.InvalidBody(places=[Place("/version", range_)])
-    if parent.ancestors > MAX_ANCESTORS:
+    if version is not None and version > refused.latest_version:
+        detail = f"must be a version from 0 to the latest, which is {refused.latest_version}"
+        raise errors.InvalidBody(places=[Place("/version", detail)])
+    if refused.ancestors > MAX_ANCESTORS:
         raise errors.ForkTooDeep
-    if moves_external_id and not parent.is_named:
+    if moves_external_id and not refused.is_named:
         raise errors.ExternalIdMissing
-    if parent.is_taken:
+    if refused.is_taken:
         raise errors.ExternalIdTaken
