@@ -195,10 +195,10 @@ LEFT JOIN LATERAL (
     SELECT number, {COMPACTION_JSON} AS json
     FROM (
         SELECT made.*, sum(json_bytes) OVER (ROWS UNBOUNDED PRECEDING) - json_bytes AS bytes_before
-        FROM generate_series(width_bucket(last - 1, counts), width_bucket(first - 1, counts), -1) AS level
+        FROM segments(owners, counts, first, last)
         CROSS JOIN LATERAL (
             SELECT * FROM compactions
-            WHERE context_id = owners[level] AND number BETWEEN first AND least(last, counts[level + 1])
+            WHERE context_id = owner AND number BETWEEN first AND upto
             ORDER BY number DESC
             OFFSET 0
         ) AS made

@@ -314,10 +314,10 @@ PAGE = {
         SELECT message.version, {MESSAGE_JSON} AS json
         FROM (
             SELECT found.*, sum({MESSAGE_BYTES}) OVER (ROWS UNBOUNDED PRECEDING) - ({MESSAGE_BYTES}) AS bytes_before
-            FROM generate_series({levels}) AS level
+            FROM (SELECT * FROM segments(owners, starts, first, last) ORDER BY upto {order}) AS segment
             CROSS JOIN LATERAL (
                 SELECT * FROM messages
-                WHERE context_id = owners[level] AND version BETWEEN first AND least(last, starts[level + 1])
+                WHERE context_id = owner AND version BETWEEN first AND upto
                 ORDER BY version {order}
                 OFFSET 0
             ) AS found
@@ -326,18 +326,16 @@ PAGE = {
     ) AS page ON true
     ORDER BY page.version {order}
     """
-    for order, first, last, levels in (
+    for order, first, last in (
         (
             "asc",
             "least(%(cursor)s, shown_version) + 1",
             "least(least(%(cursor)s, shown_version) + %(limit)s, shown_version)",
-            "width_bucket(first - 1, starts), width_bucket(last - 1, starts)",
         ),
         (
             "desc",
             "least(%(cursor)s - 1, shown_version) - %(limit)s + 1",
             "least(%(cursor)s - 1, shown_version)",
-            "width_bucket(last - 1, starts), width_bucket(first - 1, starts), -1",
         ),
     )
 }

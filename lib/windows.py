@@ -84,12 +84,15 @@ SELECT message.version, head, token_count, role = 'user', CASE role WHEN 'tool' 
         THEN {MESSAGE_JSON} END,
     CASE WHEN %(content)s AND cleared_bytes IS NOT NULL AND least_bytes <= {MAX_BODY_BYTES}
         THEN {CLEARED_JSON} END
-FROM reach, context, LATERAL (
+FROM reach
+CROSS JOIN context
+CROSS JOIN LATERAL (
     SELECT *, summary_bytes + sum(bytes) OVER (ORDER BY version ROWS UNBOUNDED PRECEDING) AS least_bytes,
         0::bigint AS most_bytes
     FROM (
-        SELECT kept.*, {SENT_BYTES} AS bytes, true AS head, NULL::int AS cleared_bytes
-        FROM unnest(head_versions) AS place, LATERAL (
+        SELECT kept.*, {SENT_BYTES} AS bytes, true AS head, NULL::integer AS cleared_bytes
+        FROM unnest(head_versions) AS place
+        CROSS JOIN LATERAL (
             SELECT * FROM messages
             WHERE context_id = owner_of(owners, starts, place) AND version BETWEEN place AND place
             ORDER BY version LIMIT 1
@@ -100,12 +103,10 @@ FROM reach, context, LATERAL (
     FROM (
         SELECT newest.*, {SENT_BYTES} AS bytes, false AS head,
             CASE WHEN role = 'tool' AND cumulative_tokens <= cleared_at_most THEN {CLEARED_BYTES} END AS cleared_bytes
-        FROM generate_series(
-            width_bucket(reach.version - 1, starts), width_bucket(first_version - 1, starts), -1
-        ) AS level, LATERAL (
+        FROM segments(owners, starts, first_version, reach.version)
+        CROSS JOIN LATERAL (
             SELECT * FROM messages
-            WHERE context_id = owners[level]
-                AND version BETWEEN first_version AND least(reach.version, starts[level + 1])
+            WHERE context_id = owner AND version BETWEEN first_version AND upto
             ORDER BY version DESC
             OFFSET 0
         ) AS newest

@@ -28,6 +28,18 @@ CREATE FUNCTION owner_of(owners uuid[], starts bigint[], version bigint) RETURNS
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN owners[width_bucket(version - 1, starts)];
 
+-- Who owns a range of versions, newest first, and up to which each does. PostgreSQL puts this, too, into the statement
+-- that calls it, and takes it for one row: for a thousand, as of generate_series, it would compile the statement.
+CREATE FUNCTION segments(owners uuid[], starts bigint[], first bigint, last bigint)
+RETURNS TABLE (owner uuid, upto bigint)
+LANGUAGE sql IMMUTABLE
+AS $$
+    SELECT id, least(last, starts[level + 1])
+    FROM unnest(owners) WITH ORDINALITY AS owner (id, level)
+    WHERE level BETWEEN width_bucket(first - 1, starts) AND width_bucket(last - 1, starts)
+    ORDER BY level DESC
+$$;
+
 CREATE OR REPLACE FUNCTION previous_created_at(of_context uuid, at_version bigint, not_before timestamptz)
 RETURNS timestamptz
 LANGUAGE plpgsql VOLATILE
@@ -172,10 +184,10 @@ BEGIN
         SELECT version, tool_call_id, call_version, (SELECT count(DISTINCT id) FROM unnest(call_ids) AS id) AS made,
             -- In the order in which they come: by level, and by version in each.
             max(version) FILTER (WHERE role <> 'tool') OVER (ROWS UNBOUNDED PRECEDING) AS opening
-        FROM generate_series(greatest(width_bucket(lowest - 1, starts), 1), width_bucket(newest - 1, starts)) AS level
+        FROM (SELECT * FROM segments(owners, starts, lowest, newest) ORDER BY upto) AS segment
         CROSS JOIN LATERAL (
             SELECT version, role, tool_call_id, call_version, call_ids FROM messages
-            WHERE context_id = owners[level] AND version BETWEEN lowest AND least(newest, starts[level + 1])
+            WHERE context_id = owner AND version BETWEEN lowest AND upto
             ORDER BY version
             OFFSET 0
         ) AS message
@@ -370,10 +382,10 @@ BEGIN
         FROM (
             SELECT version, spent + sum(CASE role WHEN 'tool' THEN least(token_count, 4) ELSE token_count END)
                 OVER (ROWS UNBOUNDED PRECEDING) AS running
-            FROM generate_series(width_bucket(top - 1, starts), width_bucket(bottom, starts), -1) AS level
+            FROM segments(owners, starts, bottom + 1, top)
             CROSS JOIN LATERAL (
                 SELECT version, role, token_count FROM messages
-                WHERE context_id = owners[level] AND version BETWEEN bottom + 1 AND least(top, starts[level + 1])
+                WHERE context_id = owner AND version BETWEEN bottom + 1 AND upto
                 ORDER BY version DESC
                 OFFSET 0
             ) AS message
