@@ -11,7 +11,7 @@ from uuid import UUID
 
 from psycopg import AsyncConnection, AsyncCursor
 from psycopg.errors import DeadlockDetected, IntegrityError
-from psycopg.rows import class_row
+from psycopg.rows import args_row, class_row
 
 from lib import errors
 from lib.errors import Place
@@ -55,7 +55,7 @@ COLUMNS = f"context.id, context.latest_version, context.created_at, {ETAG} AS et
 
 @dataclass(frozen=True, slots=True)
 class Made(ContextRow):
-    """A context that a creation is answered with.
+    """A context that a creation is answered with, in the order of the statements' columns.
 
     origin: new, found (a living one has its external id) or replayed (an earlier request with the same key made it);
     fingerprint is that of that request's payload.
@@ -126,7 +126,7 @@ async def create(
         "key": idempotency and idempotency.key,
         "fingerprint": idempotency and idempotency.fingerprint,
     }
-    async with conn.cursor(row_factory=class_row(Made)) as cursor:
+    async with conn.cursor(row_factory=args_row(Made)) as cursor:
         made = None
         while made is None:
             # Neither a key nor an external id that a request in flight is claiming can be seen. The key breaks

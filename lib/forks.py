@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from psycopg import AsyncConnection
-from psycopg.rows import class_row
+from psycopg.rows import args_row, class_row
 from psycopg.types.numeric import Int8
 
 from lib import errors
@@ -15,6 +15,14 @@ from lib.models import Idempotency
 
 # Levels of a lineage: as many ancestors a fork has at most. Its row names each of them, in 40 bytes.
 MAX_ANCESTORS = 256
+
+# The lineage of a parent, and what a fork of it at a version has for ancestors.
+LINEAGE = """ancestor_ids || id AS owners, 0::bigint || ancestor_versions AS starts,
+            0::bigint || ancestor_tokens AS sums, 0::bigint || ancestor_numbers AS counts"""
+ANCESTORS = """LEFT JOIN LATERAL ancestors_at(
+            owners, starts, sums, counts, compaction_count,
+            version, CASE version WHEN latest_version THEN total_tokens END
+        ) AS lineage (ids, versions, tokens, numbers) ON true"""
 
 # Whether it moves the parent's external id → statement. One INSERT, whatever the length of the history: ancestors_at
 # tells what the fork's row says of its lineage. Without a lock, as messages up to the version that the statement sees
@@ -28,14 +36,16 @@ FORK = {
     ), claimed AS (
         SELECT * FROM context_keys WHERE key = %(key)s
     ), parent AS MATERIALIZED (
-        SELECT *, coalesce(%(version)s, latest_version) AS version
+        SELECT *, coalesce(%(version)s, latest_version) AS version,
+            {LINEAGE}
         FROM contexts
         WHERE id = %(parent_id)s AND deleted_at IS NULL AND NOT EXISTS (SELECT FROM claimed) {locked}
     ), shared AS MATERIALIZED (
-        SELECT parent.*, lineage.ancestor_ids AS owners, lineage.ancestor_versions AS versions,
-            lineage.ancestor_tokens AS tokens, lineage.ancestor_numbers AS numbers
-        FROM parent CROSS JOIN LATERAL ancestors_at(parent.id, version) AS lineage
-        WHERE version <= latest_version AND coalesce(cardinality(lineage.ancestor_ids), 0) <= {MAX_ANCESTORS}
+        SELECT parent.*, lineage.*
+        FROM parent {ANCESTORS}
+        WHERE version <= latest_version AND coalesce(cardinality(lineage.ids), 0) <= {MAX_ANCESTORS}
+            -- Unless it was appended while the statement waited, and cannot be seen: in the next one it can.
+            AND array_position(lineage.tokens, NULL) IS NULL
     ){freed}, new AS (
         INSERT INTO contexts (
             name, external_id, metadata, policy, parent_id, fork_version,
@@ -43,7 +53,7 @@ FORK = {
             message_count, latest_version, total_tokens, compaction_count, updated_at
         )
         SELECT body.name, {external_id}, coalesce(body.metadata, shared.metadata), coalesce(%(policy)s, policy),
-            shared.id, version, owners, versions, tokens, numbers,
+            shared.id, version, ids, versions, tokens, numbers,
             version, version, coalesce(tokens[cardinality(tokens)], 0), coalesce(numbers[cardinality(numbers)], 0),
             greatest(now(), shared.updated_at)
         FROM shared CROSS JOIN body {joined}
@@ -115,7 +125,7 @@ async def fork(
         # A key that a request in flight is claiming cannot be seen. It breaks context_keys_pkey, or what that request
         # has changed lets no fork be made; it can be seen then.
         with refusals():
-            async with conn.cursor(row_factory=class_row(Made)) as cursor:
+            async with conn.cursor(row_factory=args_row(Made)) as cursor:
                 await cursor.execute(FORK[moves_external_id], parameters)
                 made = await cursor.fetchone()
             if made is None:
@@ -141,15 +151,19 @@ class Refused:
     is_taken: bool
 
 
-REFUSED = """
+REFUSED = f"""
 SELECT EXISTS (SELECT FROM context_keys WHERE key = %(key)s) AS is_claimed, latest_version, is_named, ancestors,
     EXISTS (SELECT FROM contexts WHERE external_id = %(external_id)s AND deleted_at IS NULL) AS is_taken
 FROM (VALUES (NULL)) AS always
 LEFT JOIN (
-    SELECT latest_version, external_id IS NOT NULL AS is_named,
-        coalesce(cardinality(lineage.ancestor_ids), 0) AS ancestors
-    FROM contexts CROSS JOIN LATERAL ancestors_at(id, least(%(version)s, latest_version)) AS lineage
-    WHERE id = %(parent_id)s AND deleted_at IS NULL
+    SELECT latest_version, external_id IS NOT NULL AS is_named, coalesce(cardinality(lineage.ids), 0) AS ancestors
+    FROM (
+        SELECT *, least(%(version)s, latest_version) AS version,
+            {LINEAGE}
+        FROM contexts
+        WHERE id = %(parent_id)s AND deleted_at IS NULL
+        OFFSET 0
+    ) AS parent {ANCESTORS}
 ) AS parent ON true
 """
 

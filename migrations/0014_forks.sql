@@ -577,40 +577,30 @@ BEGIN
 END
 $$;
 
--- The ancestors of a fork of a context at a version: its own and itself, as far as they have anything up to there; nulls
--- where none has. VOLATILE, because it may be called behind a row lock.
+-- The ancestors of a fork at a version, from the lineage of the context that it forks, which has made so many
+-- compactions; no row where none of them has anything up to there. The newest that begins at the version has at most a
+-- compaction there; where it has none, those before it have all of it. tokens is the running sum at the version, where
+-- that is known.
 CREATE FUNCTION ancestors_at(
-    of_context uuid, at_version bigint,
-    OUT ancestor_ids uuid[], OUT ancestor_versions bigint[], OUT ancestor_tokens bigint[],
-    OUT ancestor_numbers bigint[]
+    owners uuid[], starts bigint[], sums bigint[], counts bigint[], made bigint, at_version bigint, tokens bigint
+) RETURNS TABLE (
+    ancestor_ids uuid[], ancestor_versions bigint[], ancestor_tokens bigint[], ancestor_numbers bigint[]
 )
-LANGUAGE plpgsql VOLATILE
+LANGUAGE sql STABLE
 AS $$
-DECLARE
-    owners uuid[];
-    starts bigint[];
-    sums bigint[];
-    counts bigint[];
-    compactions_made bigint;
-    number bigint;
-BEGIN
-    SELECT context.ancestor_ids || id, 0::bigint || context.ancestor_versions, 0::bigint || context.ancestor_tokens,
-        0::bigint || context.ancestor_numbers, compaction_count
-    INTO owners, starts, sums, counts, compactions_made
-    FROM contexts AS context
-    WHERE id = of_context;
-    -- One that begins at the version may have a compaction there, or nothing.
-    FOR level IN REVERSE width_bucket(at_version, starts) .. 1 LOOP
-        number := compaction_made_by(
-            owners[level], counts[level], coalesce(counts[level + 1], compactions_made), at_version
-        );
-        IF starts[level] < at_version OR counts[level] < number THEN
-            ancestor_ids := owners[:level];
-            ancestor_versions := starts[2:level] || at_version;
-            ancestor_tokens := sums[2:level] || cumulative_tokens_at(owner_of(owners, starts, at_version), at_version);
-            ancestor_numbers := counts[2:level] || number;
-            RETURN;
-        END IF;
-    END LOOP;
-END
+    SELECT owners[:kept], starts[2:kept] || at_version,
+        sums[2:kept] || coalesce(tokens, cumulative_tokens_at(owner_of(owners, starts, at_version), at_version)),
+        counts[2:kept] || number
+    FROM (
+        SELECT number, level - (starts[level] = at_version AND counts[level] = number)::integer AS kept
+        FROM (
+            SELECT level, CASE WHEN counts[level] = coalesce(counts[level + 1], made) THEN counts[level]
+                ELSE compaction_made_by(owners[level], counts[level], coalesce(counts[level + 1], made), at_version)
+                END AS number
+            FROM (SELECT width_bucket(at_version, starts) AS level OFFSET 0) AS newest
+            OFFSET 0
+        ) AS counted
+        OFFSET 0
+    ) AS lineage
+    WHERE kept > 0
 $$;

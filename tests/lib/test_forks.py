@@ -1,0 +1,89 @@
+"""Forks beside requests in flight: what was not committed when they began counts once it is."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from lib import contexts, errors, forks, messages
+from lib.models import Idempotency, NewMessage
+
+type Run = Callable[[Awaitable[Any]], Any]
+# What happens in a transaction, and the fork that is asked for meanwhile.
+type Step = Callable[[Any, UUID], Awaitable[Any]]
+
+MOVED: dict[str, Any] = {"body": '{"moveExternalId": true}', "moves_external_id": True}
+
+
+async def append(conn: Any, context_id: UUID) -> None:
+    batch = [NewMessage(role="user", content="x")] * 2
+    body = json.dumps({"messages": [{"role": "user", "content": "x"}] * 2})
+    await messages.append(conn, context_id, body=body, batch=batch, token_counts=[10, 20])
+
+
+@pytest.fixture
+def beside(connect: Any, run: Run) -> Callable[[Step, Step], Any]:
+    """The JSON of a fork of a context with two messages, that was asked for before the first step was committed."""
+
+    def beside(first: Step, second: Step) -> Any:
+        async def race() -> Any:
+            async with connect() as one, connect() as other:
+                body = json.dumps({"externalId": str(uuid4())})
+                parent = await contexts.create(one, body=body)
+                await append(one, parent.id)
+                async with one.transaction():
+                    await first(one, parent.id)
+                    forked = asyncio.ensure_future(second(other, parent.id))
+                    await asyncio.sleep(0.2)
+                    assert not forked.done()
+                return json.loads((await forked).json)
+
+        return run(race())
+
+    return beside
+
+
+class TestInFlight:
+    @pytest.mark.parametrize(("version", "shown"), [(None, (4, 60)), (4, (4, 60)), (3, (3, 40)), (1, (1, 10))])
+    def test_an_append_counts_where_the_external_id_moves(
+        self, beside: Any, version: int | None, shown: tuple[int, int]
+    ) -> None:
+        made = beside(append, lambda conn, parent: forks.fork(conn, parent, **MOVED, version=version))
+
+        assert (made["forkVersion"], made["totalTokens"]) == shown
+
+    def test_a_key_is_claimed_once(self, beside: Any) -> None:
+        key = Idempotency(str(uuid4()), b"same")
+
+        def fork(conn: Any, parent: UUID) -> Awaitable[Any]:
+            return forks.fork(conn, parent, body="{}", idempotency=key)
+
+        assert beside(fork, fork)["latestVersion"] == 2
+
+    @pytest.mark.parametrize("moves", [True, False])
+    def test_a_key_is_looked_at_before_what_its_request_has_changed(self, beside: Any, moves: bool) -> None:
+        key = Idempotency(str(uuid4()), b"same")
+        named = {"body": json.dumps({"externalId": key.key}), "external_id": key.key}
+
+        def fork(conn: Any, parent: UUID) -> Awaitable[Any]:
+            return forks.fork(conn, parent, **(MOVED if moves else named), idempotency=key)
+
+        assert beside(fork, fork)["externalId"]
+
+    def test_a_key_outlives_the_parent(self, beside: Any) -> None:
+        key = Idempotency(str(uuid4()), b"same")
+
+        async def fork_and_delete(conn: Any, parent: UUID) -> None:
+            await forks.fork(conn, parent, **MOVED, idempotency=key)
+            await contexts.delete(conn, parent)
+
+        made = beside(fork_and_delete, lambda conn, parent: forks.fork(conn, parent, **MOVED, idempotency=key))
+
+        assert made["externalId"]
+
+    def test_a_parent_that_is_deleted_has_no_external_id_to_move(self, beside: Any) -> None:
+        with pytest.raises(errors.ContextNotFound):
+            beside(contexts.delete, lambda conn, parent: forks.fork(conn, parent, **MOVED))
