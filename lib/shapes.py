@@ -22,11 +22,15 @@ class Context(Model):
         description="The client's JSON object, equal as JSON; keys and digits may be written in another way."
     )
     policy: Policy = Field(description="How windows of it are chosen: the members that are set, {} where none is.")
-    message_count: int = Field(description="The number of its messages.")
+    message_count: int = Field(description="The number of its messages, of a fork those that it shares too.")
     total_tokens: int = Field(description="The sum of their tokens.")
     latest_version: int = Field(description="The version of its newest message; 0 where it has none.")
-    parent_id: UUID | None = Field(description="The context that it is a fork of. Always null so far.")
-    fork_version: int | None = Field(description="The version of the parent that it forks at. Always null so far.")
+    parent_id: UUID | None = Field(
+        description="The context that it is a fork of, which may be deleted by now; null where it is no fork."
+    )
+    fork_version: int | None = Field(
+        description="The version up to which it shares the parent's history; null where it is no fork."
+    )
     created_at: datetime = Field(description="When it was created, in UTC.")
     updated_at: datetime = Field(description="When it was last changed or appended to, in UTC.")
     deleted_at: datetime | None = Field(description="When it was deleted, in UTC; null while it lives.")
@@ -36,7 +40,9 @@ class Message(Model):
     """A stored message. It never changes."""
 
     id: UUID = Field(description="The message's id.")
-    context_id: UUID = Field(description="The context that it is in.")
+    context_id: UUID = Field(
+        description="The context that it was appended to: in a fork it may be one that the history is shared with."
+    )
     version: int = Field(description="Its number in the context: 1, 2, 3 … without gaps.")
     role: Role = Field(description="Who speaks; tool is the result of a tool call.")
     content: Content = Field(description="A text, a list of parts, or null beside toolCalls; as it was sent.")
@@ -64,7 +70,9 @@ class Summary(Model):
     """The summary of the compaction in force, as a message of a window: with all members of one."""
 
     id: None = Field(description="Always null: it is no stored message.")
-    context_id: UUID = Field(description="The context that it is in.")
+    context_id: UUID = Field(
+        description="The context that made the compaction: in a fork it may be one that the history is shared with."
+    )
     version: None = Field(description="Always null: it is no stored message.")
     role: Literal["user", "assistant", "system"] = Field(description="Who speaks, as the compaction has it.")
     content: str = Field(description="The summary, as it was sent.")
@@ -151,7 +159,9 @@ class Compaction(Model):
     """A compaction: a summary that stands in for all messages up to a version in windows, and deletes nothing."""
 
     number: int = Field(description="Its number in the context: 1, 2, 3 … without gaps; none is used twice.")
-    context_id: UUID = Field(description="The context that it is in.")
+    context_id: UUID = Field(
+        description="The context that made it: in a fork it may be one that the history is shared with."
+    )
     through_version: int = Field(description="The newest version that it stands in for.")
     made_at_version: int = Field(
         description="The context's latest version when it was made; windows of the past have it from there on."

@@ -63,9 +63,11 @@ class TestOperations:
             "makeCompaction",
             "getCompaction",
             "undoCompaction",
+            "listForks",
+            "forkContext",
             "getHealth",
         ]
-        assert sum(len(operations.keys() - {"parameters"}) for operations in DOCUMENT["paths"].values()) == 13
+        assert sum(len(operations.keys() - {"parameters"}) for operations in DOCUMENT["paths"].values()) == 15
 
     def test_have_one_tag_each_which_is_described(self) -> None:
         tags = {tag["name"]: tag["description"] for tag in DOCUMENT["tags"]}
@@ -201,6 +203,8 @@ class TestExamples:
         step("undoCompaction", 200, "undone")
         step("updateContext", 200, "change", "change")
         step("getWindow", 200, "cleared")
+        step("forkContext", 201, "answer", "answer")
+        step("listForks", 200, "page")
         step("deleteContext", 200, "deleted")
 
         assert stable(answers) == stable(shown)

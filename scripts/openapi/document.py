@@ -5,7 +5,10 @@ import re
 from lib import __version__, models, queries
 from lib.errors import (
     CompactionConflict,
+    CompactionNotOwned,
+    ExternalIdMissing,
     ExternalIdTaken,
+    ForkTooDeep,
     IdempotencyKeyReused,
     InvalidHeader,
     InvalidParameter,
@@ -39,7 +42,8 @@ A **context** is one conversation, a container of messages. A **message** is one
 next, within a budget of tokens: a **head**, which always goes first, and the **run**, the newest messages. A **unit** \
 is a message that is no tool message and the tool messages directly behind it; a run holds whole units. A **policy** \
 is how a context's windows are chosen unless a request says otherwise. A **compaction** is a summary that stands in \
-for all messages up to a version in windows, and deletes nothing.
+for all messages up to a version in windows, and deletes nothing. A **fork** is a context that shares another's \
+history up to a version, without copying it.
 
 Bodies and answers are JSON in UTF-8, times are RFC 3339 in UTC. Members and parameters that are unknown or given more \
 than once are refused. HEAD works where GET does, and OPTIONS everywhere. Every error is a problem document \
@@ -54,6 +58,7 @@ TAGS = {
     "Messages": "What was said in a context: append it in batches, page through it, also as it was in the past.",
     "Windows": "What to send to a model next within a budget of tokens, without an answer whose call is missing.",
     "Compactions": "Summaries that stand in for messages in windows: make one, list, read and undo them.",
+    "Forks": "Contexts that share another's history up to a version: make one, list them.",
     "Health": "Whether the service can serve.",
 }
 
@@ -86,6 +91,7 @@ def document() -> Schema:
             "get": GET_COMPACTION,
             "delete": UNDO_COMPACTION,
         },
+        "/api/v1/contexts/{contextId}/forks": {"parameters": [CONTEXT_ID], "get": LIST_FORKS, "post": FORK_CONTEXT},
         "/api/health": {"get": GET_HEALTH},
     }
     responses = shared_answers()
@@ -122,9 +128,10 @@ LIST_CONTEXTS = operation(
     "listContexts",
     "Contexts",
     "List contexts",
-    "Contexts that are not deleted, by the time of their creation. A page ends at limit or before 4,400,000 bytes, "
-    "and where metadata has only empty objects and arrays in it also after looking at 1,000 contexts: it may be "
-    "empty and have more behind it, so go on while hasMore is true.",
+    "Contexts that are not deleted, forks too, by the time of their creation. Of several filters, all must hold. A "
+    "page ends at limit or before 4,400,000 bytes, and where many match metadata, or it has in it what the index does "
+    "not know, also after looking at 10,000 contexts: it may be empty and have more behind it, so go on while hasMore "
+    "is true.",
     answers={200: ("A page of contexts.", "ContextPage", [])},
     problems={**meaning(InvalidParameter), InvalidRequest: WITH_A_BODY[InvalidRequest]},
     query=queries.ContextsQuery,
@@ -137,7 +144,7 @@ CREATE_CONTEXT = operation(
     "Without a body the context is empty. With an externalId that another context has already, that context is the "
     "answer, unchanged and whatever else the body says, and none is made; of any number of such requests at once, "
     "one makes it. An Idempotency-Key stands for the whole body, and for as long as the service does. It is claimed "
-    "only where a context was made, and is shared by all who use the service: take a UUID.",
+    "only where a context was made, and is shared by all who use the service, for forks too: take a UUID.",
     answers={
         201: ("The new context.", "ContextAnswer", ["Location", "ContextETag", "Idempotent-Replayed"]),
         200: ("The context that has this externalId already.", "ContextAnswer", ["Location", "ContextETag"]),
@@ -183,8 +190,8 @@ DELETE_CONTEXT = operation(
     "deleteContext",
     "Contexts",
     "Delete a context",
-    "From then on every operation answers 404 for it, and its externalId is free. If-Match takes the context's own "
-    "ETag: nothing has been appended or changed since then.",
+    "From then on every operation answers 404 for it, and its externalId is free. Nothing changes for its forks. "
+    "If-Match takes the context's own ETag: nothing has been appended or changed since then.",
     answers={200: ("The context as it was, with deletedAt.", "ContextAnswer", [])},
     problems={**ON_A_CONTEXT, **meaning(InvalidParameter, PreconditionFailed)},
     parameters=[IF_MATCH],
@@ -283,12 +290,44 @@ UNDO_COMPACTION = operation(
     "undoCompaction",
     "Compactions",
     "Undo a compaction",
-    "Windows are at once as if it had never been, those of the past too. It stays in the list, with undoneAt; to undo "
-    "it again changes nothing.",
+    "Windows are at once as if it had never been, those of the past and of forks that share it too. It stays in the "
+    "list, with undoneAt; to undo it again changes nothing. Only the context that made it can.",
     answers={200: ("The compaction, with undoneAt.", "CompactionAnswer", [])},
-    problems={**ON_A_COMPACTION, **meaning(InvalidParameter)},
+    problems={**ON_A_COMPACTION, **meaning(InvalidParameter, CompactionNotOwned)},
 )
 
+LIST_FORKS = operation(
+    "listForks",
+    "Forks",
+    "List a context's forks",
+    "Its forks that are not deleted, by the time of their creation, and not theirs in turn. A page ends at limit or "
+    "before 4,400,000 bytes, so go on while hasMore is true. Forks of a deleted context are found by the parentId of "
+    "a list of contexts.",
+    answers={200: ("A page of forks.", "ContextPage", [])},
+    problems={**ON_A_CONTEXT, **meaning(InvalidParameter)},
+    query=queries.ForksQuery,
+)
+
+FORK_CONTEXT = operation(
+    "forkContext",
+    "Forks",
+    "Fork a context at a version",
+    "The fork is a context of its own that begins with the same messages up to the version, and sees the compactions "
+    "that had been made by then. Nothing is copied, however long the history is; what is appended to one of the two "
+    "the other does not see. With moveExternalId the parent's externalId is the fork's in the same moment. An "
+    "Idempotency-Key stands for the parent and the whole body, and for as long as the service does. It is shared by "
+    "all who use the service, for creations too: take a UUID.",
+    answers={201: ("The fork.", "ContextAnswer", ["Location", "ContextETag", "Idempotent-Replayed"])},
+    problems={
+        **ON_A_CONTEXT,
+        **meaning(InvalidParameter, InvalidHeader, ExternalIdMissing, ExternalIdTaken, ForkTooDeep),
+        **meaning(IdempotencyKeyReused),
+        PayloadTooLarge: CONTEXT_TOO_LARGE,
+    },
+    body=models.NewFork,
+    body_required=False,
+    parameters=[IDEMPOTENCY_KEY],
+)
 
 GET_HEALTH = operation(
     "getHealth",

@@ -24,11 +24,13 @@ from lib.errors import (
 type Example = dict[str, Any]
 
 CONTEXT_ID = "b8fcdcfb-5026-421d-af59-e8bf6d17af31"
+FORK_ID = "d3f0a9a4-6f0e-4f0b-9a53-2d1f7c5be48c"
 CREATED_AT = "2026-11-21T09:03:32.966772Z"
 APPENDED_AT = "2026-11-21T09:03:33.060175Z"
 COMPACTED_AT = "2026-11-21T09:03:33.090184Z"
 UNDONE_AT = "2026-11-21T09:03:33.101562Z"
 CHANGED_AT = "2026-11-21T09:03:33.120394Z"
+FORKED_AT = "2026-11-21T09:03:33.160227Z"
 DELETED_AT = "2026-11-21T09:03:33.223748Z"
 
 
@@ -117,6 +119,7 @@ CHANGE: Example = {
     "metadata": {"channel": None},
     "policy": {"step": None, "clearToolResults": {"keepTokens": 4}},
 }
+FORK: Example = {"version": 5, "name": "Order 1042, another answer", "moveExternalId": True}
 
 IMPORTED = [
     _message(1, "user", "I would like to order a lamp.", 8, createdAt="2024-05-02T08:15:00.000000Z"),
@@ -155,6 +158,18 @@ MADE: Example = {
     "tokenCount": 10,
     "createdAt": COMPACTED_AT,
     "undoneAt": None,
+}
+FORKED: Example = {
+    **CHANGED,
+    "id": FORK_ID,
+    "name": FORK["name"],
+    "messageCount": 5,
+    "totalTokens": 39,
+    "latestVersion": 5,
+    "parentId": CONTEXT_ID,
+    "forkVersion": 5,
+    "createdAt": FORKED_AT,
+    "updatedAt": FORKED_AT,
 }
 SUMMARY: Example = {
     **_message(0, "user", COMPACTION["summary"], 10, createdAt=COMPACTED_AT),
@@ -231,6 +246,9 @@ REQUESTS: dict[str, dict[str, tuple[str, Example]]] = {
     "makeCompaction": {
         "summary": ("A summary of the first two messages, kept if no other compaction is in force", COMPACTION)
     },
+    "forkContext": {
+        "answer": ("All but the last answer, which is to be another; the client's own id goes on with the fork", FORK)
+    },
 }
 
 # (operationId, status) → name → what it shows, and the body.
@@ -269,10 +287,12 @@ ANSWERS: dict[tuple[str, int], dict[str, tuple[str, Example]]] = {
     ("getCompaction", 200): {"read": ("In force", {"data": MADE})},
     ("undoCompaction", 200): {"undone": ("As it was, and undoneAt", {"data": {**MADE, "undoneAt": UNDONE_AT}})},
     ("updateContext", 200): {"change": ("Changed", {"data": _context(**CHANGED)})},
+    ("forkContext", 201): {"answer": ("With the first five messages", {"data": _context(**FORKED)})},
+    ("listForks", 200): {"page": ("All of them", {"data": [_context(**FORKED)], "nextCursor": None, "hasMore": False})},
     ("deleteContext", 200): {
         "deleted": (
             "As it was, and deletedAt",
-            {"data": _context(**CHANGED | {"updatedAt": DELETED_AT, "deletedAt": DELETED_AT})},
+            {"data": _context(**CHANGED | {"externalId": None, "updatedAt": DELETED_AT, "deletedAt": DELETED_AT})},
         )
     },
     ("getHealth", 200): {

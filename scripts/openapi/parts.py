@@ -65,8 +65,8 @@ HEADERS: dict[str, Schema] = {
         "schema": {"type": "string", "pattern": '^"[0-9]+"$'},
     },
     "WindowETag": {
-        "description": "The version that the answer shows; behind a dot, once policies or compactions of the context "
-        "have changed, a number that moves with them.",
+        "description": "The version that the answer shows; behind a dot, once policies or compactions of the context, "
+        "or those that a fork shares, have changed, a number that moves with them.",
         "required": True,
         "schema": {"type": "string", "pattern": r'^"[0-9]+(\.[0-9]+)?"$'},
     },

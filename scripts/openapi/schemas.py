@@ -12,7 +12,7 @@ type Schema = dict[str, Any]
 
 REF = "#/components/schemas/{model}"
 
-TAKEN = (models.NewContext, models.ContextPatch, models.Append, models.NewCompaction)
+TAKEN = (models.NewContext, models.ContextPatch, models.Append, models.NewCompaction, models.NewFork)
 ANSWERED = (
     shapes.Context,
     shapes.Message,

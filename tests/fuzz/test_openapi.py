@@ -22,7 +22,8 @@ EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "40"))
 # A copy, because cases are made of its examples, and changed.
 schema = schemathesis.openapi.from_dict(deepcopy(document()))
 # What the schema cannot say, and the tests of tests/api do: a version to come, a cursor that no page gave, times
-# in disorder, an ETag of the past, a used key; a window without any budget, a compaction up to within a unit.
+# in disorder, an ETag of the past, a used key; a window without any budget, a compaction up to within a unit; a fork
+# that is given an external id and takes its parent's.
 schema.config.checks.positive_data_acceptance.expected_statuses = ["2xx", "3xx", "404", "409", "412", "422"]
 schema.config.generation.allow_x00 = False
 schema.config.generation.codec = "utf-8"
@@ -57,7 +58,12 @@ def contexts(api: httpx.Client) -> list[str]:
         messages = [{"role": "system", "content": "z"}, *TURN * 5]
         assert api.post(f"{path}/messages", json={"messages": messages}).is_success
         assert api.post(f"{path}/compactions", json={"throughVersion": 5, "summary": "s"}).is_success
-    return made
+    forks = []
+    for context_id in made[:4]:
+        fork = api.post(f"/api/v1/contexts/{context_id}/forks", json={}).json()["data"]["id"]
+        assert api.post(f"/api/v1/contexts/{fork}/messages", json={"messages": TURN}).is_success
+        forks.append(fork)
+    return made + forks
 
 
 def is_negative(case: schemathesis.Case[Any], location: ParameterLocation) -> bool:
@@ -78,11 +84,16 @@ def test_every_answer_is_as_documented(case: schemathesis.Case[Any], url: str, c
     through = body.get("throughVersion")
     if through is not None and not is_negative(case, ParameterLocation.BODY) and random.random() < 0.7:
         body["throughVersion"] = random.randrange(2, 25)
+    version = body.get("version")
+    if version is not None and not is_negative(case, ParameterLocation.BODY) and random.random() < 0.7:
+        body["version"] = random.randrange(22)
     batch = body.get("messages")
     timed = isinstance(batch, list) and any(isinstance(item, dict) and item.get("createdAt") for item in batch)
     unsayable = (
         timed
         or through is not None
+        or version is not None
+        or (body.get("externalId") is not None and body.get("moveExternalId"))
         or "at" in case.query
         or isinstance(case.query.get("cursor"), str)
         or (case.path.endswith("/window") and "budget" not in case.query)
