@@ -1,15 +1,17 @@
-"""Loads transcripts into a running API: `python -m scripts.load FILE --url URL [--key KEY]`.
+"""Loads transcripts into a running API: `python -m scripts.load FILE --url URL [--key KEY] [--fork]`.
 
 FILE holds one transcript per line in OpenAI's chat shape: an object with `messages`, or the bare list of them. Each
-becomes a context; the command prints what it holds and what windows of three budgets would send. The whole file is
-read before anything is sent, so a line that is no transcript stores nothing.
+becomes a context; the command prints what it holds and what windows of three budgets would send. With --fork each is
+forked before five of its user messages, spread over it, and goes on there with that message edited: what a model would
+be sent then stands below. The whole file is read before anything is sent, so a line that is no transcript stores
+nothing.
 """
 
 import argparse
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,10 @@ import httpx
 from tqdm import tqdm
 
 BUDGETS = (2000, 4000, 8000)
+
+# Forks of a transcript, at most, and what the message behind each says besides.
+FORKS = 5
+EDIT = "Answer in one sentence, please."
 
 # The API takes 1,000 messages and 4,500,000 bytes at once.
 MAX_BATCH = 1000
@@ -47,7 +53,7 @@ class Transcript:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A stored transcript: its context, how much that holds, and (messages, tokens) of a window for each budget."""
+    """A context: how much it holds, and (messages, tokens) of a window for each budget."""
 
     context_id: str
     messages: int
@@ -125,13 +131,40 @@ def load(client: httpx.Client, transcript: Transcript) -> Loaded:
     """Stores a transcript as a context of its own. Raises LoadError."""
     body = json.dumps({"metadata": {**transcript.members, "line": transcript.line}})
     context_id: str = _send(client, "POST", "/api/v1/contexts", body)["data"]["id"]
+    return _append_all(client, context_id, 0, transcript.messages)
+
+
+def fork(client: httpx.Client, context_id: str, transcript: Transcript, version: int) -> Loaded:
+    """Forks a transcript's context at a version, and appends the message behind that, edited. Raises LoadError."""
+    body = json.dumps({"version": version})
+    fork_id: str = _send(client, "POST", f"/api/v1/contexts/{context_id}/forks", body)["data"]["id"]
+    return _append_all(client, fork_id, version, [edited(transcript.messages[version])])
+
+
+def fork_versions(messages: Sequence[dict[str, Any]]) -> list[int]:
+    """The versions before user messages, FORKS of them at most and spread evenly, from the first to the last."""
+    asked = [version for version, message in enumerate(messages) if message.get("role") == "user"]
+    most = min(FORKS, len(asked))
+    return [asked[place * (len(asked) - 1) // max(most - 1, 1)] for place in range(most)]
+
+
+def edited(message: dict[str, Any]) -> dict[str, Any]:
+    """A message that says EDIT besides."""
+    content = message.get("content")
+    if isinstance(content, list):
+        return {**message, "content": [*content, {"type": "text", "text": EDIT}]}
+    return {**message, "content": f"{content or ''} {EDIT}".strip()}
+
+
+def _append_all(client: httpx.Client, context_id: str, version: int, messages: list[dict[str, Any]]) -> Loaded:
+    """Appends messages to a context that has as many as version says, and shows what it holds then."""
     path = f"/api/v1/contexts/{context_id}"
-    for batch in batches(transcript.messages):
+    for batch in batches(messages):
         _send(client, "POST", f"{path}/messages", batch)
     windows = [_send(client, "GET", f"{path}/window?budget={budget}") for budget in BUDGETS]
     return Loaded(
         context_id,
-        len(transcript.messages),
+        version + len(messages),
         windows[0]["totalTokens"],
         [(len(window["data"]), window["usedTokens"]) for window in windows],
     )
@@ -166,25 +199,27 @@ def _refusal(answer: httpx.Response, problem: dict[str, Any]) -> str:
     return f"{text}: {problem['detail']}" + (f": {places}" if places else "")
 
 
-def run(path: Path, url: str, key: str | None) -> None:
-    """Loads the file and prints a row for each transcript. Raises LoadError."""
+def run(path: Path, url: str, key: str | None, *, forks: bool = False) -> None:
+    """Loads the file and prints a row for each transcript, and for each of its forks. Raises LoadError."""
     total = sum(1 for _ in transcripts(path))
     messages = tokens = 0
     with _client(url, key) as client, tqdm(total=total, unit=" transcripts", leave=False) as progress:
         for transcript in transcripts(path):
             try:
                 loaded = load(client, transcript)
+                if progress.n == 0:
+                    progress.write(_row("line", "context", "messages", "tokens", *(f"window {b:,}" for b in BUDGETS)))
+                progress.write(_figures(str(transcript.line), loaded))
+                for version in fork_versions(transcript.messages) if forks else ():
+                    progress.write(_figures(f"@{version}", fork(client, loaded.context_id, transcript, version)))
             except LoadError as error:
                 raise LoadError(f"line {transcript.line}: {error}") from None
-            if progress.n == 0:
-                progress.write(_row("line", "context", "messages", "tokens", *(f"window {b:,}" for b in BUDGETS)))
-            windows = [f"{count:,} / {used:,}" for count, used in loaded.windows]
-            figures = f"{loaded.messages:,}", f"{loaded.tokens:,}", *windows
-            progress.write(_row(str(transcript.line), loaded.context_id, *figures))
             progress.update()
             messages += loaded.messages
             tokens += loaded.tokens
     print(f"{total:,} transcripts, {messages:,} messages, {tokens:,} tokens; a window is messages / tokens.")
+    if forks:
+        print("@ is a fork at that version, where the next message was edited.")
 
 
 def _client(url: str, key: str | None) -> httpx.Client:
@@ -197,6 +232,11 @@ def _client(url: str, key: str | None) -> httpx.Client:
         raise LoadError("cannot use this key: it is not ASCII") from None
 
 
+def _figures(line: str, loaded: Loaded) -> str:
+    windows = [f"{count:,} / {used:,}" for count, used in loaded.windows]
+    return _row(line, loaded.context_id, f"{loaded.messages:,}", f"{loaded.tokens:,}", *windows)
+
+
 def _row(line: str, context: str, *figures: str) -> str:
     return f"{line:>5}  {context:<36}" + "".join(f"{figure:>14}" for figure in figures)
 
@@ -207,9 +247,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("file", type=Path, metavar="FILE", help="transcripts in OpenAI's chat shape, one per line")
     parser.add_argument("--url", required=True, help="where the API is, such as http://127.0.0.1:3000")
     parser.add_argument("--key", help="bearer token, where the API has keys")
+    parser.add_argument("--fork", action="store_true", help="also fork each at five user messages, which are edited")
     chosen = parser.parse_args(arguments)
     try:
-        run(chosen.file, chosen.url, chosen.key)
+        run(chosen.file, chosen.url, chosen.key, forks=chosen.fork)
     except LoadError as error:
         print(f"load: {error}", file=sys.stderr)
         return 1
