@@ -1,8 +1,8 @@
 """Proves that a deployment works: `python -m scripts.smoke URL [--key KEY]`, in seconds.
 
-Health; then, on a context of its own: create, append, window, compact, undo, delete. Needs nothing but Python. Tries
-nothing twice, follows no redirect, which would take the key elsewhere, and never prints the key. The context is deleted
-whatever fails in between; only a creation whose answer is lost may leave an empty one.
+Health; then, on a context of its own: create, append, window, compact, fork, the fork's window, undo, delete. Needs
+nothing but Python. Tries nothing twice, follows no redirect, which would take the key elsewhere, and never prints the
+key. Context and fork are deleted whatever fails in between; only one whose creation's answer is lost may be left.
 """
 
 import argparse
@@ -28,6 +28,7 @@ CONTEXTS = "/api/v1/contexts"
 MESSAGES = [{"role": "user", "content": "Are you there? 👋"}, {"role": "assistant", "content": "I am."}]
 BUDGET = 1000
 COMPACTION = {"throughVersion": 1, "summary": "Somebody asked. 👋", "expectedNumber": 0}
+FORKED = COMPACTION["summary"], MESSAGES[1]["content"]
 
 
 class SmokeError(Exception):
@@ -122,30 +123,43 @@ def run(deployment: Target) -> None:
     health = deployment.call("health", 200, "GET", "/api/health")
     if not isinstance(health, dict) or health.get("status") != "healthy":
         raise deployment.failure("health", f"expected healthy, got {json.dumps(health)}")
-    path = f"{CONTEXTS}/{_create(deployment)}"
+    made = [_create(deployment, "create", CONTEXTS)]
     try:
-        _use(deployment, path)
+        _use(deployment, made)
     except (SmokeError, KeyboardInterrupt) as failure:
+        if left := _delete(deployment, made):
+            raise SmokeError(f"{str(failure) or 'interrupted'}; {left}") from None
+        raise
+    if left := _delete(deployment, made):
+        raise SmokeError(left)
+    deployment.call("gone", 404, "GET", made[0])
+
+
+def _delete(deployment: Target, made: list[str]) -> str:
+    """Deletes what was made, the newest first; says why what is left behind."""
+    left = []
+    for path in reversed(made):
         try:
             deployment.call("delete", 200, "DELETE", path)
-        except SmokeError as other:
-            raise SmokeError(f"{str(failure) or 'interrupted'}; {other}; so {path} is left behind") from None
-        raise
-    deployment.call("delete", 200, "DELETE", path)
-    deployment.call("gone", 404, "GET", path)
+        except SmokeError as failure:
+            left.append(f"{failure}; so {path} is left behind")
+    return "; ".join(left)
 
 
-def _create(deployment: Target) -> UUID:
-    match deployment.call("create", 201, "POST", CONTEXTS, {"name": "smoke"}):
+def _create(deployment: Target, step: str, path: str) -> str:
+    """The path of a new context, which a POST to path makes."""
+    match deployment.call(step, 201, "POST", path, {"name": "smoke"}):
         case {"data": {"id": str(text)}}:
             try:
-                return UUID(text)
+                return f"{CONTEXTS}/{UUID(text)}"
             except ValueError:
                 pass
-    raise deployment.failure("create", "expected a context with an id, got something else")
+    raise deployment.failure(step, "expected a context with an id, got something else")
 
 
-def _use(deployment: Target, path: str) -> None:
+def _use(deployment: Target, made: list[str]) -> None:
+    """Takes the steps on the context whose path is in made; a fork's is added to it."""
+    [path] = made
     deployment.call("append", 201, "POST", f"{path}/messages", {"messages": MESSAGES})
     match deployment.call("window", 200, "GET", f"{path}/window?budget={BUDGET}"):
         case {"data": [{"version": 1, **first}, {"version": 2, **second}], "usedTokens": int(used)} if (
@@ -155,6 +169,15 @@ def _use(deployment: Target, path: str) -> None:
         case _:
             raise deployment.failure("window", "expected the two messages that were appended, got something else")
     deployment.call("compact", 201, "POST", f"{path}/compactions", COMPACTION)
+    made.append(_create(deployment, "fork", f"{path}/forks"))
+    match deployment.call("window", 200, "GET", f"{made[1]}/window?budget={BUDGET}"):
+        case {"data": [{"compactionNumber": 1, "content": summary}, {"version": 2, "content": content}]} if (
+            summary,
+            content,
+        ) == FORKED:
+            pass
+        case _:
+            raise deployment.failure("window", "expected the summary and the second message of the fork, got another")
     deployment.call("undo", 200, "DELETE", f"{path}/compactions/1")
 
 

@@ -20,7 +20,8 @@ from scripts import smoke
 
 ROOT = Path(__file__).parent.parent.parent
 KEY = 's3cret"key'
-STEPS = ["health", "create", "append", "window", "compact", "undo", "delete", "gone"]
+STEPS = ["health", "create", "append", "window", "compact", "fork", "window", "undo", "delete", "delete", "gone"]
+STATUSES = {"create": "201", "append": "201", "compact": "201", "fork": "201", "gone": "404"}
 
 type Answer = Callable[[bytes], bytes]
 type Database = psycopg.Connection[Any]
@@ -118,8 +119,7 @@ class TestADeploymentThatWorks:
 
         assert (process.returncode, err) == (0, "")
         assert [line.split()[:2] for line in out.splitlines()[:-1]] == [
-            [step, status]
-            for step, status in zip(STEPS, ["200", "201", "201", "200", "201", "200", "200", "404"], strict=True)
+            [step, STATUSES.get(step, "200")] for step in STEPS
         ]
         assert out.endswith(f"\n{url} works\n")
         assert left() == []
@@ -239,7 +239,7 @@ class TestADeploymentThatDoesNot:
 
 
 class TestAStepThatFailsHalfWay:
-    """The context is deleted all the same."""
+    """The context is deleted all the same, and its fork."""
 
     @pytest.mark.parametrize(
         ("step", "answer", "reason"),
@@ -268,6 +268,57 @@ class TestAStepThatFailsHalfWay:
         assert steps[-1] == "delete"
         assert err.startswith(f"smoke: {step}: {reason}")
         assert left() == []
+
+    @pytest.mark.parametrize(
+        ("asked", "answer", "reason", "taken"),
+        [
+            (b"/forks ", http("404 No", "{}"), "fork: expected 201, got 404 ", ["delete"]),
+            (b"/forks ", http("201 Created", "{}"), "fork: expected a context with an id, ", ["fork", "delete"]),
+            (b"/window?", b"", "window: expected 200, got no answer: ", ["fork", "delete", "delete"]),
+            (
+                b"/window?",
+                http("200 OK", '{"data": []}'),
+                "window: expected the summary and the second message of the fork, ",
+                ["fork", "window", "delete", "delete"],
+            ),
+            (
+                b"/compactions/1 ",
+                http("503 No", "{}"),
+                "undo: expected 200, got 503 ",
+                ["fork", "window", "delete", "delete"],
+            ),
+        ],
+    )
+    def test_leaves_no_fork(
+        self, *, url: str, left: Callable[[], list[Any]], asked: bytes, answer: bytes, reason: str, taken: list[str]
+    ) -> None:
+        forking = threading.Event()
+
+        def half(request: bytes) -> bytes:
+            line = request.partition(b"\r\n")[0]
+            if b"/forks " in line:
+                forking.set()
+            return answer if forking.is_set() and asked in line else sent_on(url, request)
+
+        with server(half) as broken:
+            status, steps, err = run(broken)
+
+        assert (status, steps) == (1, [*STEPS[: STEPS.index("fork")], *taken])
+        assert err.startswith(f"smoke: {reason}")
+        assert left() == []
+
+    def test_says_so_where_neither_can_be_deleted(self, url: str, database: Database) -> None:
+        with server(lambda request: b"" if request.startswith(b"DELETE") else sent_on(url, request)) as broken:
+            status, steps, err = run(broken)
+
+        [(fork, parent)] = database.execute(
+            "SELECT id, parent_id FROM contexts WHERE name = 'smoke' AND deleted_at IS NULL AND parent_id IS NOT NULL"
+        ).fetchall()
+        database.execute("UPDATE contexts SET deleted_at = now() WHERE name = 'smoke' AND deleted_at IS NULL")
+        assert (status, steps) == (1, STEPS[: STEPS.index("undo")])
+        assert err.startswith("smoke: undo: expected 200, got no answer: ")
+        assert f"; so /api/v1/contexts/{fork} is left behind; delete: expected 200, got no answer: " in err
+        assert err.endswith(f"; so /api/v1/contexts/{parent} is left behind\n")
 
     def test_says_so_where_that_fails_as_well(self, url: str, database: Database) -> None:
         def half(request: bytes) -> bytes:
