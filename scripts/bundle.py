@@ -66,6 +66,8 @@ EXPECTED_ROUTES = {
         f"id={UNKNOWN_ID}&number=1",
     ),
     f"{CONTEXTS}/{UNKNOWN_ID}/compactions/1/more": ("api/not_found", ""),
+    f"{CONTEXTS}/{UNKNOWN_ID}/forks": ("api/v1/contexts/[id]/forks", f"id={UNKNOWN_ID}"),
+    f"{CONTEXTS}/{UNKNOWN_ID}/forks/1": ("api/not_found", ""),
     f"{CONTEXTS}/{UNKNOWN_ID}/nothing": ("api/not_found", ""),
     f"{CONTEXTS}/{UNKNOWN_ID}/window/more": ("api/not_found", ""),
     "/": ("api/not_found", ""),
@@ -321,6 +323,9 @@ def try_out(deployment: Deployment) -> None:
         made = call(201, "POST", f"{context}/compactions", compaction).headers["location"]
         call(200, "GET", f"{made}?number=2&id={UNKNOWN_ID}")
         call(200, "DELETE", made)
+        fork = call(201, "POST", f"{context}/forks").headers["location"]
+        call(200, "GET", f"{context}/forks?limit=1&id={UNKNOWN_ID}")
+        call(200, "DELETE", fork)
         call(404, "GET", f"{CONTEXTS}/{UNKNOWN_ID}")
         call(404, "GET", "/nothing")
         call(405, "PUT", context)

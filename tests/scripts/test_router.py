@@ -394,11 +394,14 @@ class TestThisProject:
     def test_is_routed_as_it_was_meant(self) -> None:
         router = Router()
 
-        assert {path: router.find("GET", path).target for path in ("/health", "/openapi.json", "/nothing")} == {
+        wanted = {
             "/health": "api/health",
             "/openapi.json": "openapi.json",
+            "/api/v1/contexts/7/forks": "api/v1/contexts/[id]/forks",
+            "/api/v1/contexts/7/forks/8": "api/not_found",
             "/nothing": "api/not_found",
         }
+        assert {path: router.find("GET", path).target for path in wanted} == wanted
         assert set(router.static) == {str(file.relative_to(ROOT / "public")) for file in (ROOT / "public").glob("*.*")}
 
     def test_answers_every_probe_itself_and_with_its_headers(self, url: str) -> None:
