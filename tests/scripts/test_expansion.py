@@ -1,6 +1,6 @@
-"""Migrations 0008 to 0013 expand: the release before keeps working on them, and its rows are right after them.
+"""Migrations from 0008 on expand: the release before keeps working on them, and its rows are right after them.
 
-Each test has a database of its own that stands at migration 0007.
+Each test has a database of its own that stands at migration 0007. Forks have a file of their own.
 """
 
 import json
@@ -72,17 +72,24 @@ class Schema:
             conn.execute(sql)
 
 
-@pytest.fixture
-def schema(database_url: str, tmp_path: Path) -> Iterator[Schema]:
+@contextmanager
+def standing_at(last: str, database_url: str, folder: Path) -> Iterator[Schema]:
+    """A database with the migrations up to the number last, in an empty folder."""
     name = f"expansion_{os.getpid()}_{next(NUMBERS)}"
     with psycopg.connect(database_url, autocommit=True) as admin:
         admin.execute(f"CREATE DATABASE {name}".encode())
         try:
-            schema = Schema(tmp_path, make_conninfo(database_url, dbname=name))
-            schema.up("0007")
+            schema = Schema(folder, make_conninfo(database_url, dbname=name))
+            schema.up(last)
             yield schema
         finally:
             admin.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+@pytest.fixture
+def schema(database_url: str, tmp_path: Path) -> Iterator[Schema]:
+    with standing_at("0007", database_url, tmp_path) as schema:
+        yield schema
 
 
 @pytest.fixture
@@ -308,22 +315,23 @@ class TestAnInterruptedUpdate:
             " WHERE indexrelid = 'messages_requests_idx'::regclass"
         ) == [(True, "(role = 'user'::text)")]
 
-    def test_of_the_index_is_mended_when_it_is_run_again(
-        self, schema: Schema, conn: Connection, monkeypatch: pytest.MonkeyPatch
+    @pytest.mark.parametrize("name", ["0011_requests_index", "0015_forks_index"])
+    def test_of_an_index_is_mended_when_it_is_run_again(
+        self, schema: Schema, conn: Connection, monkeypatch: pytest.MonkeyPatch, name: str
     ) -> None:
         """What a failed CREATE INDEX CONCURRENTLY leaves is in the way of the next."""
         context_id = create(conn)
-        schema.up("0010")
+        schema.up(f"{int(name[:4]) - 1:04}")
         monkeypatch.setattr(migrate, "LOCK_TIMEOUT", "200ms")
         with conn.transaction():
             append(conn, context_id, ". +a -a")
-            with pytest.raises(MigrationError, match=r"^could not apply 0011_requests_index: a table was busy"):
-                schema.up("0011")
-        valid = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'messages_requests_idx'::regclass"
+            with pytest.raises(MigrationError, match=rf"^could not apply {name}: a table was busy"):
+                schema.up(name[:4])
+        invalid = "SELECT count(*) FROM pg_index WHERE NOT indisvalid"
 
-        assert schema.query(valid) == [(False,)]
-        assert schema.up("0011") == ["0011_requests_index"]
-        assert schema.query(valid) == [(True,)]
+        assert schema.query(invalid) == [(1,)]
+        assert schema.up(name[:4]) == [name]
+        assert schema.query(invalid) == [(0,)]
 
 
 def settled(length: int) -> list[int | None]:
@@ -477,6 +485,7 @@ class TestLocks:
             ("0008_policies", {"contexts": "AccessExclusiveLock"}),
             ("0009_call_versions", {"messages": "AccessExclusiveLock"}),
             ("0012_compactions", {"contexts": "AccessExclusiveLock"}),
+            ("0014_forks", {"contexts": "AccessExclusiveLock"}),
         ],
     )
     def test_that_block_are_of_files_that_read_and_rewrite_nothing(
@@ -493,9 +502,10 @@ class TestLocks:
             assert other.execute(FILES).fetchall() == before
             assert other.execute(READ).fetchall() == [(0,)]
 
-    def test_of_the_check_let_reads_and_writes_go_on(self, schema: Schema) -> None:
-        schema.up("0009")
-        *_, validate = split((migrate.DIRECTORY / "0010_call_versions_settled.sql").read_text())
+    @pytest.mark.parametrize("name", ["0010_call_versions_settled", "0015_forks_index"])
+    def test_of_a_check_let_reads_and_writes_go_on(self, schema: Schema, name: str) -> None:
+        schema.up(f"{int(name[:4]) - 1:04}")
+        *_, validate = split((migrate.DIRECTORY / f"{name}.sql").read_text())
 
         with psycopg.connect(schema.url) as other:
             other.execute(validate.text.encode())
