@@ -318,10 +318,11 @@ DECLARE
 BEGIN
     FOR level IN REVERSE width_bucket(tokens - 1, sums) .. 1 LOOP
         SELECT version INTO below FROM messages
-        WHERE context_id = owners[level] AND cumulative_tokens < tokens
-            AND (cumulative_tokens, version) <= (
-                coalesce(sums[level + 1], 9223372036854775807), coalesce(starts[level + 1], 9223372036854775807)
-            )
+        -- One end, where the index is entered: of two it might be the one that all of a history lies behind.
+        WHERE context_id = owners[level] AND (cumulative_tokens, version) <= (
+            least(tokens - 1, sums[level + 1]),
+            CASE WHEN sums[level + 1] < tokens THEN starts[level + 1] ELSE 9223372036854775807 END
+        )
         ORDER BY cumulative_tokens DESC, version DESC
         LIMIT 1;
         EXIT WHEN FOUND;
