@@ -222,61 +222,75 @@ BEHIND = {
     ),
 }
 
-# (order, which) → contexts behind a cursor, by the index that has them in this order: all of them, those that are no
-# forks, or the forks of one. Of these a parent is the first column of range and order: where it were only equal,
-# PostgreSQL might rather walk all contexts for a few forks.
+# (order, which) → an order of contexts, as an index has it: of all of them, of those that are no forks, or of the forks
+# of one. Of these a parent is the first column of order and range: where it were only equal, PostgreSQL might rather
+# walk all contexts for a few forks.
+BY = {
+    (order, which): ", ".join(f"{column} {order}" for column in columns)
+    for order in BEHIND
+    for which, columns in (
+        ("all", ("created_at", "id")),
+        ("no forks", ("created_at", "id")),
+        ("forks", ("parent_id", "created_at", "id")),
+    )
+}
+
+# (order, which) → contexts behind a cursor, in that order.
 WALKS = {
     (order, which): f"""SELECT * FROM contexts
                     WHERE deleted_at IS NULL {condition}
-                    ORDER BY {", ".join(f"{column} {order}" for column in columns)}"""
+                    ORDER BY {BY[order, which]}"""
     for order, (behind, cursor) in BEHIND.items()
-    for which, condition, columns in (
-        ("all", f"AND (created_at, id) {behind} ({cursor})", ["created_at", "id"]),
-        ("no forks", f"AND parent_id IS NULL AND (created_at, id) {behind} ({cursor})", ["created_at", "id"]),
+    for which, condition in (
+        ("all", f"AND (created_at, id) {behind} ({cursor})"),
+        ("no forks", f"AND parent_id IS NULL AND (created_at, id) {behind} ({cursor})"),
         (
             "forks",
             f"""AND parent_id {"<=" if order == "asc" else ">="} %(parent_id)s
                         AND (parent_id, created_at, id) {behind} (%(parent_id)s, {cursor})""",
-            ["parent_id", "created_at", "id"],
         ),
     )
 }
 
-# (order, how they are found) → the contexts that a list is chosen from: by a walk, or few that are found by the index
-# of what is asked for, and sorted. Those by their metadata are materialized, or a planner without statistics walks all
-# contexts for them.
-SOURCES = WALKS | {
-    (order, name): f"""SELECT * FROM {found}
-                    WHERE deleted_at IS NULL AND (created_at, id) {behind} ({cursor}) {condition}
-                        AND (NOT %(no_forks)s OR parent_id IS NULL)
-                        AND (%(parent_id)s::uuid IS NULL OR parent_id = %(parent_id)s)
-                    ORDER BY created_at {order}, id {order}"""
-    for order, (behind, cursor) in BEHIND.items()
-    for name, found, condition in (
+# How they are found → few contexts, by the index of what is asked for; materialized, or a planner without statistics
+# walks all contexts for them.
+MATCHING = {
+    name: f"""WITH matching AS MATERIALIZED (
+        SELECT * FROM contexts WHERE deleted_at IS NULL AND {condition}
+    )"""
+    for name, condition in (
+        ("metadata", "metadata @> %(metadata)s::jsonb"),
         (
             "external id",
-            "contexts",
-            """AND external_id = %(external_id)s
-                        AND (%(metadata)s::jsonb IS NULL OR metadata @> %(metadata)s::jsonb)""",
+            "external_id = %(external_id)s AND (%(metadata)s::jsonb IS NULL OR metadata @> %(metadata)s::jsonb)",
         ),
-        ("metadata", "matching", ""),
     )
 }
 
-MATCHING = """WITH matching AS MATERIALIZED (
-        SELECT * FROM contexts WHERE deleted_at IS NULL AND metadata @> %(metadata)s::jsonb
-    )"""
+# (order, how they are found) → the contexts that a list is chosen from, and in which order: by a walk, or all of the
+# few that match, sorted.
+SOURCES = {key: (walk, BY[key]) for key, walk in WALKS.items()} | {
+    (order, name): (
+        f"""SELECT * FROM matching
+                    WHERE (created_at, id) {behind} ({cursor})
+                        AND (NOT %(no_forks)s OR parent_id IS NULL)
+                        AND (%(parent_id)s::uuid IS NULL OR parent_id = %(parent_id)s)
+                    ORDER BY {BY[order, "all"]}""",
+        BY[order, "all"],
+    )
+    for order, (behind, cursor) in BEHIND.items()
+    for name in MATCHING
+}
 
 # (order, how they are found) → statement. The sum stops before PostgreSQL sends more than can be answered. The limit is
 # one that the planner cannot read: it would rather sort all contexts than walk an index for a part that it takes for
 # large.
 LIST = {
     (order, name): f"""
-    {MATCHING if name == "metadata" else ""}
+    {MATCHING.get(name, "")}
     SELECT {COLUMNS}
     FROM (
-        SELECT listed.*,
-            sum(bytes) OVER (ORDER BY created_at {order}, id {order} ROWS UNBOUNDED PRECEDING) - bytes AS bytes_before
+        SELECT listed.*, sum(bytes) OVER (ORDER BY {by} ROWS UNBOUNDED PRECEDING) - bytes AS bytes_before
         FROM (
             SELECT *, octet_length(metadata::text) AS bytes
             FROM (
@@ -286,9 +300,9 @@ LIST = {
         ) AS listed
     ) AS context
     WHERE bytes_before <= {MAX_BODY_BYTES}
-    ORDER BY created_at {order}, id {order}
+    ORDER BY {by}
     """
-    for (order, name), source in SOURCES.items()
+    for (order, name), (source, by) in SOURCES.items()
 }
 
 # Contexts that are few enough to be found by what is in their metadata, and sorted.
@@ -313,7 +327,7 @@ LOOK = {
         CASE WHEN matches THEN {CONTEXT_JSON} ELSE '' END AS json, last
     FROM (
         SELECT *, sum(CASE WHEN matches THEN octet_length(metadata::text) ELSE 0 END) OVER (
-            ORDER BY created_at {order}, id {order} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+            ORDER BY {BY[order, which]} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
         ) AS bytes_before
         FROM (
             SELECT *, position = {LOOKED_AT} OR read_bytes > {READ_BYTES} AS last,
@@ -325,13 +339,13 @@ LOOK = {
                     {walk}
                     LIMIT (SELECT {LOOKED_AT})
                 ) AS walked
-                WINDOW walk AS (ORDER BY created_at {order}, id {order} ROWS UNBOUNDED PRECEDING)
+                WINDOW walk AS (ORDER BY {BY[order, which]} ROWS UNBOUNDED PRECEDING)
             ) AS looked
         ) AS judged
         WHERE matches OR (last AND matches IS NOT NULL)
     ) AS context
     WHERE coalesce(bytes_before, 0) <= {MAX_BODY_BYTES}
-    ORDER BY created_at {order}, id {order}
+    ORDER BY {BY[order, which]}
     LIMIT %(limit)s
     """
     for (order, which), walk in WALKS.items()
