@@ -1,7 +1,7 @@
 """The plan matrix: each statement of each repository touches as much of a long history as of a short one.
 
-Whatever the planner knows: with statistics and without, a long context alone or beside thousands of short ones, custom
-plans and generic ones. What is counted is buffers (pages of 8 kB), which are the same on every machine.
+Whatever the planner knows: with statistics and without, long contexts and forks alone or beside thousands of others,
+custom plans and generic ones. What is counted is buffers (pages of 8 kB), which are the same on every machine.
 """
 
 import importlib
@@ -22,22 +22,46 @@ from psycopg.sql import SQL, Identifier, Literal
 from psycopg.types.json import Jsonb
 
 import lib
-from scripts import migrate
+from lib.forks import MAX_ANCESTORS
+from tests.lib import worlds
+from tests.lib.worlds import (
+    CHAIN_ID,
+    CLOSE_ID,
+    COMPACTED_CHAIN_ID,
+    COMPACTED_ID,
+    COMPACTIONS,
+    EARLY_ID,
+    EARLY_IMAGES_ID,
+    EARLY_TOOLS_ID,
+    FAR_ID,
+    FEW,
+    HALF_ID,
+    HUGE_ID,
+    HUGE_IMAGES_ID,
+    IMAGES_CHAIN_ID,
+    IMAGES_ID,
+    LARGE_ID,
+    LEVEL,
+    LONG,
+    LONG_ID,
+    METADATA_ID,
+    OWN,
+    PARENT_ID,
+    PIPELINED_ID,
+    SHORT_CONTEXTS,
+    START,
+    TOOLS_CHAIN_ID,
+    TOOLS_ID,
+    WORLDS,
+)
 
-LONG = 100_000
-SHORT = 2
-SHORT_CONTEXTS = 30_000
+# Of messages, contexts, or compactions.
+PAGE = 51
 
-# Each message of the long history; those of the history of images have none.
-TOKENS = 10
-
-# Of one context; each reaches half of what had been said when it was made.
-COMPACTIONS = 20_000
-
-LONG_ID, IMAGES_ID, TOOLS_ID, PIPELINED_ID, COMPACTED_ID, METADATA_ID = (UUID(int=number) for number in range(1, 7))
-START = datetime(2026, 1, 1, tzinfo=UTC)
 ORPHAN = json.dumps({"messages": [{"role": "tool", "content": "x", "toolCallId": "x"}]})
 ORPHANS = json.dumps({"messages": [{"role": "tool", "content": "x", "toolCallId": each} for each in "xy"]})
+ANSWER = json.dumps({"messages": [{"role": "tool", "content": "x", "toolCallId": "c"}]})
+ANSWERS = json.dumps({"messages": [{"role": "tool", "content": "x", "toolCallId": each} for each in "cx"]})
 BODY = json.dumps({"messages": [{"role": "user", "content": "x"}], "contextMetadata": {"n": 1}})
 
 
@@ -52,7 +76,11 @@ def statements() -> Iterator[tuple[str, str]]:
 
 
 SQL_VERB = re.compile(r"\s*(WITH|SELECT|INSERT|UPDATE|DELETE|MERGE)\b", re.IGNORECASE)
-STATEMENTS = dict(statements())
+TEXTS = dict(statements())
+# Without those that are parts of others.
+STATEMENTS = {
+    name: text for name, text in TEXTS.items() if not any(text in other and text != other for other in TEXTS.values())
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,18 +94,41 @@ class Row:
     unprepared: bool = False
 
 
+# Messages of the end of a chain.
+DEEP = LONG + MAX_ANCESTORS * LEVEL
+
+
 def pages() -> Iterator[Row]:
-    """51 messages of 24 bytes are on 2 pages; a window function and its sort touch no more."""
-    places = {"first": None, "early": 60, "middle": LONG // 2, "last": LONG - 10, "beyond": 2**63 - 1}
-    for order in ("asc", "desc"):
-        for name, cursor in places.items():
-            start = 0 if cursor is None and order == "asc" else cursor
-            parameters = {"context_id": LONG_ID, "cursor": start, "at": None, "at_time": None, "limit": 51}
-            for at in (None, LONG - 100, 10):
-                yield Row(f"messages.PAGE[{order!r}]", f"{name}, at {at}", 20, {**parameters, "at": at})
+    """51 messages of 24 bytes are on 2 pages; a window function and its sort touch no more.
+
+    In a fork they may be of two owners, in a chain of 17 or 18; each look into an index touches 3 or 4.
+    """
+    for context, context_id, forked_at, latest, most in (
+        ("plain", LONG_ID, LONG // 2, LONG, 20),
+        ("early", EARLY_ID, FEW, FEW + OWN, 20),
+        ("close", CLOSE_ID, LONG, LONG + FEW, 20),
+        ("far", FAR_ID, LONG // 2, LONG // 2 + LONG, 20),
+        ("chain", CHAIN_ID, LONG, DEEP, 90),
+    ):
+        places = {
+            "first": None,
+            "early": 60,
+            "within": forked_at - 25,
+            "behind": forked_at,
+            "just behind": forked_at + 52,
+            "last": latest - 10,
+            "beyond": 2**63 - 1,
+        }
+        for order in ("asc", "desc"):
+            for name, cursor in places.items():
+                start = 0 if cursor is None and order == "asc" else cursor
+                parameters = {"context_id": context_id, "cursor": start, "at": None, "at_time": None, "limit": PAGE}
+                case = f"{context}, {name}"
+                for at in (None, forked_at - 5, 10):
+                    yield Row(f"messages.PAGE[{order!r}]", f"{case}, at {at}", most, {**parameters, "at": at})
             # A bisection looks 17 times.
-            moment = {"at_time": START + timedelta(seconds=LONG - 100)}
-            yield Row(f"messages.PAGE[{order!r}]", f"{name}, at a time", 100, {**parameters, **moment})
+            moment = {**parameters, "cursor": 60, "at_time": START + timedelta(seconds=latest - 5)}
+            yield Row(f"messages.PAGE[{order!r}]", f"{context}, at a time", most + 80, moment)
 
 
 # Policies, each of which reads in a way of its own; and all of them together.
@@ -90,23 +141,24 @@ POLICIES: dict[str, dict[str, Any]] = {
 }
 POLICIES["all"] = {name: value for policy in POLICIES.values() for name, value in policy.items()}
 
+PLAIN = {"bare": False, "at": None, "at_time": None, "content": True}
+
 
 def windows_of() -> Iterator[Row]:
     """A window of 80 messages is on 3 pages; each look into an index touches 3 to 5, and walks touch the run again.
 
     Where no unit is answered, up to where a compaction is due is looked for in 2,000 messages, which are on 50 pages.
     """
-    plain = {"bare": False, "at": None, "at_time": None, "content": True}
     for name, policy in POLICIES.items():
-        for context, history in (
+        for context_id, history in (
             (LONG_ID, "tokens"),
             (IMAGES_ID, "images"),
             (TOOLS_ID, "tools"),
             (PIPELINED_ID, "pipelined"),
         ):
             # Without tokens no budget ends a window, so it has all the messages that its bytes allow.
-            most = 2_000 if context == IMAGES_ID else 150
-            asked = {"context_id": context, "overrides": Jsonb({"budget": 800, **policy}), **plain}
+            most = 2_000 if context_id == IMAGES_ID else 150
+            asked = {"context_id": context_id, "overrides": Jsonb({"budget": 800, **policy}), **PLAIN}
             yield Row("windows.WINDOW", f"{history}, {name}", most, asked)
             yield Row("windows.WINDOW", f"{history}, {name}, figures", most, {**asked, "content": False})
             for at in (0, 50, LONG // 2, LONG - 5):
@@ -115,16 +167,56 @@ def windows_of() -> Iterator[Row]:
         # A bisection looks 17 times.
         moment = {**asked, "context_id": LONG_ID, "at_time": START + timedelta(seconds=LONG // 2)}
         yield Row("windows.WINDOW", f"{name}, at a time", 200, moment)
-    large = {**plain, "context_id": METADATA_ID, "overrides": Jsonb({"budget": 800, **POLICIES["all"]})}
+    large = {**PLAIN, "context_id": METADATA_ID, "overrides": Jsonb({"budget": 800, **POLICIES["all"]})}
     yield Row("windows.WINDOW", "large metadata, figures", 150, {**large, "content": False})
-    compacted = {**plain, "context_id": COMPACTED_ID, "overrides": Jsonb({"budget": 800, **POLICIES["all"]})}
+    compacted = {**PLAIN, "context_id": COMPACTED_ID, "overrides": Jsonb({"budget": 800, **POLICIES["all"]})}
     # Those that were made later are passed over in the index, 10,000 of them on 130 pages.
     for version, most in ((None, 150), (1, 150), (LONG // 2, 250), (LONG - 5, 150)):
         yield Row("windows.WINDOW", f"compacted, at {version}", most, {**compacted, "at": version})
 
 
+def windows_of_forks() -> Iterator[Row]:
+    """As those of what is no fork. A window at the end of a chain is of 27 owners, of which each walk looks for each.
+
+    Where no level has a request, all 256 are asked for one; so they are for a compaction, where none is in force. Who
+    sees compactions of others adds up the revisions of all of them.
+    """
+    for context, context_id, forked_at, latest, most in (
+        ("early", EARLY_ID, FEW, FEW + OWN, 150),
+        ("early images", EARLY_IMAGES_ID, FEW, FEW + OWN, 150),
+        ("early tools", EARLY_TOOLS_ID, FEW, FEW + OWN, 150),
+        ("huge", HUGE_ID, FEW, FEW + OWN, 150),
+        ("huge images", HUGE_IMAGES_ID, FEW, FEW + OWN, 150),
+        ("close", CLOSE_ID, LONG, LONG + FEW, 150),
+        ("far", FAR_ID, LONG // 2, LONG // 2 + LONG, 150),
+        ("large metadata", LARGE_ID, 500, 500 + OWN, 150),
+        ("half of the compactions", HALF_ID, LONG // 2, LONG // 2 + OWN, 250),
+        ("chain", CHAIN_ID, LONG, DEEP, 350),
+        ("chain of images", IMAGES_CHAIN_ID, LONG, DEEP, 1_500),
+        ("chain of tools", TOOLS_CHAIN_ID, LONG, DEEP, 1_400),
+        ("chain of compactions", COMPACTED_CHAIN_ID, LONG, DEEP, 2_500),
+    ):
+        for name, policy in POLICIES.items():
+            asked = {"context_id": context_id, "overrides": Jsonb({"budget": 800, **policy}), **PLAIN}
+            asked["content"] = context_id != LARGE_ID
+            yield Row("windows.WINDOW", f"{context}, {name}", most, asked)
+        for name in ("none", "all"):
+            asked = {**asked, "overrides": Jsonb({"budget": 800, **POLICIES[name]}), "content": False}
+            yield Row("windows.WINDOW", f"{context}, {name}, figures", most, asked)
+            for at in (0, 50, forked_at - 5, forked_at, forked_at + 5, min(forked_at + 80, latest)):
+                yield Row("windows.WINDOW", f"{context}, {name}, at {at}", most, {**asked, "at": at})
+            # A bisection looks 17 times.
+            moment = {**asked, "at_time": START + timedelta(seconds=forked_at + 5)}
+            yield Row("windows.WINDOW", f"{context}, {name}, at a time", most + 80, moment)
+
+
 def compactions_of() -> Iterator[Row]:
-    """Each has a page of its own, more or less, beside the context's; those that are made walk back over a unit."""
+    """Each has a page of its own, more or less, beside the context's; those that are made walk back over a unit.
+
+    Those that the parent made later are passed over in the index, 10,000 of them on 70 pages. At the end of a chain all
+    256 levels are asked for the one in force; and a refused one is looked for in the nearest 1,000 versions before and
+    behind, which may be of as many.
+    """
     new = {
         "context_id": COMPACTED_ID,
         "body": "{}",
@@ -136,21 +228,48 @@ def compactions_of() -> Iterator[Row]:
         "key": None,
         "fingerprint": None,
     }
+    keyed = {"key": "k", "fingerprint": b"f"}
     yield Row("compactions.MAKE", "plain", 100, new)
-    yield Row(
-        "compactions.MAKE", "conditions", 110, {**new, "expected_number": COMPACTIONS, "key": "k", "fingerprint": b"f"}
-    )
-    for refused in (None, LONG // 2):
-        yield Row("compactions.CLAIM", f"{refused}", 110, {"context_id": COMPACTED_ID, "refused": refused, "key": "k"})
-    for cursor in (None, COMPACTIONS // 2, 5, 2**63 - 1):
-        parameters = {"context_id": COMPACTED_ID, "cursor": cursor, "limit": 51}
-        yield Row("compactions.PAGE", f"after {cursor}", 20, parameters)
-    for number in (1, COMPACTIONS, 2**40):
-        yield Row("compactions.READ", f"{number}", 10, {"context_id": COMPACTED_ID, "number": number})
-        yield Row("compactions.UNDO", f"{number}", 40, {"context_id": COMPACTED_ID, "number": number})
+    yield Row("compactions.MAKE", "conditions", 110, {**new, **keyed, "expected_number": COMPACTIONS})
+    # Behind and before where they fork.
+    for name, context_id, through, expected, most in (
+        ("half", HALF_ID, LONG // 2 + 1, COMPACTIONS // 2 + OWN // 2, 150),
+        ("half, shared", HALF_ID, LONG // 2 - 1, COMPACTIONS // 2 + OWN // 2, 150),
+        ("far", FAR_ID, LONG // 2 + 1, 0, 110),
+        ("far, shared", FAR_ID, LONG // 2 - 1, 0, 110),
+        ("chain", COMPACTED_CHAIN_ID, DEEP - 1, COMPACTIONS, 900),
+        ("chain, shared", COMPACTED_CHAIN_ID, LONG - 1, COMPACTIONS, 900),
+    ):
+        made = {**new, **keyed, "context_id": context_id, "through_version": through, "expected_number": expected}
+        yield Row("compactions.MAKE", name, most, made)
+    for name, context_id, most in (
+        ("plain", COMPACTED_ID, 110),
+        ("half", HALF_ID, 160),
+        ("far", FAR_ID, 110),
+        ("chain", COMPACTED_CHAIN_ID, 2_000),
+    ):
+        for refused in (None, 10, LONG // 2, LONG):
+            asked = {"context_id": context_id, "refused": refused, "key": "k"}
+            yield Row("compactions.CLAIM", f"{name}, {refused}", most, asked)
+    for name, context_id, counted, most in (
+        ("plain", COMPACTED_ID, COMPACTIONS // 2, 20),
+        ("half", HALF_ID, COMPACTIONS // 2, 20),
+        ("chain", COMPACTED_CHAIN_ID, COMPACTIONS, 230),
+    ):
+        for cursor in (None, counted + 200, counted + 3, counted, 5, 2**63 - 1):
+            parameters = {"context_id": context_id, "cursor": cursor, "limit": PAGE}
+            yield Row("compactions.PAGE", f"{name}, after {cursor}", most, parameters)
+        for number in (1, counted, counted + 1, counted + MAX_ANCESTORS, 2**40):
+            one = {"context_id": context_id, "number": number}
+            yield Row("compactions.READ", f"{name}, {number}", 12, one)
+            yield Row("compactions.UNDO", f"{name}, {number}", 50, one)
 
 
 def appends() -> Iterator[Row]:
+    """A call is looked for in 1,000 messages, which are on 40 pages, and in 10 of the index; in a chain in 256 levels.
+
+    Whoever writes may look for room on some pages first.
+    """
     plain = {
         "context_id": LONG_ID,
         "body": BODY,
@@ -169,54 +288,125 @@ def appends() -> Iterator[Row]:
     }
     now = datetime.now(UTC)
     imported = {"created_at": [now], "first_given": now, "newest": now}
-    yield Row("messages.APPEND[False]", "plain", 40, plain)
-    yield Row("messages.APPEND[False]", "conditions", 50, {**plain, "key": "k", "fingerprint": b"f"})
-    yield Row("messages.APPEND[False]", "a time", 50, {**plain, **imported})
-    yield Row("messages.APPEND[True]", "metadata", 80, plain)
-    # 1,000 messages are on 40 pages, and in 10 of the index.
-    orphans = {"body": ORPHANS, "count": 2, "token_counts": [1, 1], "running_tokens": [1, 2], "tokens": 2}
-    yield Row("messages.APPEND[False]", "orphans", 160, {**plain, **orphans, "call_ids": ["x", "y"]})
-    yield Row("messages.APPEND[False]", "an orphan", 160, {**plain, "body": ORPHAN})
+    two = {"count": 2, "token_counts": [1, 1], "running_tokens": [1, 2], "tokens": 2}
+    for context, context_id, most, searching in (
+        ("plain", LONG_ID, 50, 160),
+        ("early", EARLY_ID, 50, 160),
+        ("close", CLOSE_ID, 50, 160),
+        ("far", FAR_ID, 50, 160),
+        ("chain", CHAIN_ID, 50, 1_150),
+    ):
+        own = {**plain, "context_id": context_id}
+        yield Row("messages.APPEND[False]", f"{context}", most, own)
+        keyed = {**own, "key": "k", "fingerprint": b"f"}
+        yield Row("messages.APPEND[False]", f"{context}, conditions", most + 10, keyed)
+        yield Row("messages.APPEND[False]", f"{context}, a time", most + 10, {**own, **imported})
+        yield Row("messages.APPEND[True]", f"{context}, metadata", 80, own)
+        for case, members in (
+            ("an orphan", {"body": ORPHAN}),
+            ("orphans", {**two, "body": ORPHANS, "call_ids": ["x", "y"]}),
+            ("an answer", {"body": ANSWER}),
+            ("an answer and an orphan", {**two, "body": ANSWERS, "call_ids": ["c", "x"]}),
+        ):
+            yield Row("messages.APPEND[False]", f"{context}, {case}", searching, {**own, **members})
     yield Row("messages.CLAIM", "a key", 10, {"context_id": LONG_ID, "key": "k"})
 
 
+def forks_of() -> Iterator[Row]:
+    """As a context that is created, whatever it shares; an external id that moves changes all indexes of another one.
+
+    A bisection of compactions looks 15 times.
+    """
+    new = {"body": "{}", "version": None, "policy": None, "key": None, "fingerprint": None}
+    for context, context_id, forked_at, latest, most in (
+        ("plain", LONG_ID, LONG // 2, LONG, 20),
+        ("early", EARLY_ID, FEW, FEW + OWN, 20),
+        ("far", FAR_ID, LONG // 2, LONG // 2 + LONG, 20),
+        ("compacted", COMPACTED_ID, LONG // 2, LONG, 90),
+        ("half", HALF_ID, LONG // 2, LONG // 2 + OWN, 90),
+        ("chain", CHAIN_ID, LONG, DEEP, 20),
+        ("chain of compactions", COMPACTED_CHAIN_ID, LONG, DEEP, 90),
+    ):
+        for version in dict.fromkeys((None, 0, 50, forked_at - 5, forked_at, forked_at + 5, latest - 5)):
+            if version is None or version <= latest:
+                asked = {"parent_id": context_id, "version": version, "external_id": "short 77"}
+                yield Row("forks.PARENT", f"{context}, at {version}", most, asked)
+                own = {**new, "parent_id": context_id, "version": version}
+                yield Row("forks.FORK[False]", f"{context}, at {version}", most + 50, own)
+                yield Row("forks.FORK[True]", f"{context}, at {version}", most + 100, own)
+    for moves in (False, True):
+        for key in ("key of short 77", "another"):
+            keyed = {**new, "parent_id": LONG_ID, "key": key, "fingerprint": b"f"}
+            yield Row(f"forks.FORK[{moves}]", f"with {key}", 60, keyed)
+    for external_id in ("short 77", "another"):
+        body = json.dumps({"externalId": external_id, "name": "n", "metadata": {"n": 1}})
+        yield Row("forks.FORK[False]", external_id, 60, {**new, "parent_id": LONG_ID, "body": body, "policy": "{}"})
+
+
+# Whose forks are asked for: of one that has thousands, a few, or none.
+PARENTS = {"thousands": PARENT_ID, "few": LONG_ID, "no": METADATA_ID}
+
+
 def lists() -> Iterator[Row]:
-    """51 contexts are on 2 to 4 pages."""
+    """51 contexts are on 3 pages, and on twice as many where every other is a fork; some lie apart.
+
+    So 10,000, which are looked at for a filter that none matches, are on 600 pages and more. PostgreSQL counts what
+    many match in the order of the table, past those that are deleted.
+    """
     for order in ("asc", "desc"):
         times = {"first": None, "middle": SHORT_CONTEXTS // 2, "last": 40 if order == "desc" else SHORT_CONTEXTS - 40}
         for name, number in times.items():
             created_at = None if number is None else START + timedelta(seconds=number)
-            after = {"created_at": created_at, "id": None if number is None else UUID(int=0), "limit": 51}
-            yield Row(f"contexts.LIST[({order!r}, 'none')]", name, 20, after)
-            few = {**after, "metadata": '{"n": 77}'}
-            yield Row(f"contexts.LIST[({order!r}, 'metadata')]", name, 30, few)
-            # Of 10,000 contexts that are looked at for a filter that none matches.
-            yield Row(f"contexts.LOOK[{order!r}]", name, 520, {**after, "metadata": '{"tags": []}'})
-            yield Row(f"contexts.LOOK[{order!r}]", f"{name} of many", 20, {**after, "metadata": '{"kind": "short"}'})
-            inside = {**after, "metadata": '{"list": [{"a": 1, "b": 2}]}'}
-            yield Row(f"contexts.LOOK[{order!r}]", f"{name}, in one element", 520, inside)
-            external = {**after, "external_id": "short 77", "metadata": None}
-            yield Row(f"contexts.LIST[({order!r}, 'external id')]", name, 12, external)
-    for metadata, most in (('{"n": 77}', 30), ('{"kind": "short"}', 300)):
+            after = {"created_at": created_at, "id": None if number is None else UUID(int=0), "limit": PAGE}
+            for which, filters in (
+                ("all", [("all", None)]),
+                ("no forks", [("no forks", None)]),
+                ("forks", list(PARENTS.items())),
+            ):
+                for whose, parent_id in filters:
+                    of = {**after, "parent_id": parent_id, "no_forks": which == "no forks", "external_id": None}
+                    case = f"{name}, {whose}"
+                    key = f"[({order!r}, {which!r})]"
+                    yield Row(f"contexts.LIST{key}", case, 40, {**of, "metadata": None})
+                    few = {**of, "metadata": '{"n": 77}'}
+                    yield Row(f"contexts.LIST[({order!r}, 'metadata')]", case, 30, few)
+                    yield Row(f"contexts.LOOK{key}", case, 1_500, {**of, "metadata": '{"tags": []}'})
+                    yield Row(f"contexts.LOOK{key}", f"{case}, of many", 50, {**of, "metadata": '{"kind": "short"}'})
+                    inside = {**of, "metadata": '{"list": [{"a": 1, "b": 2}]}'}
+                    yield Row(f"contexts.LOOK{key}", f"{case}, in one element", 1_500, inside)
+                    external = {**of, "external_id": "short 77", "metadata": None}
+                    yield Row(f"contexts.LIST[({order!r}, 'external id')]", case, 12, external)
+    for metadata, most in (('{"n": 77}', 30), ('{"kind": "short"}', 700)):
         yield Row("contexts.COUNT_FEW", metadata, most, {"metadata": metadata}, unprepared=True)
 
 
 def single_contexts() -> Iterator[Row]:
     keyless = {"body": "{}", "external_id": None, "policy": "{}", "key": None, "fingerprint": None}
-    yield Row("contexts.CREATE", "new", 25, keyless)
+    yield Row("contexts.CREATE", "new", 60, keyless)
     for external_id in ("short 77", "another"):
         body = json.dumps({"externalId": external_id})
-        yield Row("contexts.CREATE", external_id, 25, {**keyless, "body": body, "external_id": external_id})
+        yield Row("contexts.CREATE", external_id, 60, {**keyless, "body": body, "external_id": external_id})
     for key in ("key of short 77", "another"):
-        yield Row("contexts.CREATE", f"with {key}", 30, {**keyless, "key": key, "fingerprint": b"f"})
-    yield Row("contexts.READ", "long", 8, {"context_id": LONG_ID})
+        yield Row("contexts.CREATE", f"with {key}", 60, {**keyless, "key": key, "fingerprint": b"f"})
     patch = '{"name": "n", "metadata": {"a": 1}, "externalId": "e"}'
-    yield Row("contexts.UPDATE", "long", 40, {"context_id": LONG_ID, "body": patch, "policy": "{}", "etags": None})
-    yield Row("contexts.DELETE", "long", 30, {"context_id": LONG_ID, "etags": None})
+    for name, context_id in (("long", LONG_ID), ("chain", CHAIN_ID)):
+        yield Row("contexts.READ", name, 8, {"context_id": context_id})
+        changed = {"context_id": context_id, "body": patch, "policy": "{}", "etags": None}
+        yield Row("contexts.UPDATE", name, 60, changed)
+        yield Row("contexts.DELETE", name, 50, {"context_id": context_id, "etags": None})
     yield Row("health.READ", "", 20)
 
 
-MATRIX = [*pages(), *windows_of(), *compactions_of(), *appends(), *lists(), *single_contexts()]
+MATRIX = [
+    *pages(),
+    *windows_of(),
+    *windows_of_forks(),
+    *compactions_of(),
+    *appends(),
+    *forks_of(),
+    *lists(),
+    *single_contexts(),
+]
 
 # As it stood in the first release: read and sorted the whole history for a page of the newest messages.
 TWO_UPPER_BOUNDS = """
@@ -241,102 +431,22 @@ ORDER BY page.version DESC
 """
 
 
-FILL = """
-WITH context AS (
-    INSERT INTO contexts (id, message_count, latest_version, total_tokens, metadata, external_id, created_at)
-    SELECT %(id)s, %(length)s, %(length)s, %(length)s * %(tokens)s, '{}', %(name)s, %(created_at)s
-    RETURNING id
-)
-INSERT INTO messages (
-    context_id, version, role, content, tool_calls, call_ids, tool_call_id, call_version, metadata_bytes, metadata,
-    token_count, cumulative_tokens, created_at
-)
-SELECT id, version, role, to_json(repeat('x', 24)),
-    CASE WHEN role = 'assistant' THEN json_build_array(json_build_object('id', 'c')) END,
-    CASE WHEN role = 'assistant' THEN ARRAY['c'] END,
-    CASE WHEN role = 'tool' THEN 'c' END,
-    CASE WHEN role = 'tool' THEN greatest(version - %(lag)s, 0) END,
-    CASE WHEN role = 'tool' THEN octet_length(metadata::text) END,
-    metadata,
-    %(tokens)s, %(tokens)s * version, %(start)s + version * interval '1 second'
-FROM context, (
-    -- A preamble of two and a request, far behind.
-    SELECT version, CASE WHEN version <= 2 THEN 'system' WHEN version = 3 THEN 'user'
-        ELSE (%(roles)s::text[])[version %% cardinality(%(roles)s) + 1] END AS role
-    FROM generate_series(1, %(length)s) AS version
-) AS said, LATERAL (
-    -- Of hashes, which cannot be compressed: what is large lies outside of the row.
-    SELECT coalesce(json_object_agg(part, md5(version || '-' || part)), '{}') AS metadata
-    FROM generate_series(1, CASE role WHEN 'tool' THEN %(metadata)s ELSE 0 END) AS part
-) AS described
-"""
-
-FILL_COMPACTIONS = """
-INSERT INTO compactions (
-    context_id, number, through_version, made_at_version, based_on, role, summary, metadata, token_count, json_bytes,
-    created_at
-)
-SELECT %(id)s, number, greatest(number * %(every)s / 2, 1), number * %(every)s, number - 1, 'user', 's', '{}', 10, 5,
-    %(start)s
-FROM generate_series(1, %(count)s) AS number
-"""
-
-FILL_SHORT = """
-WITH context AS (
-    INSERT INTO contexts (id, message_count, latest_version, total_tokens, metadata, external_id, created_at)
-    SELECT ('00000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid, %(length)s, %(length)s,
-        %(length)s * %(tokens)s,
-        jsonb_build_object('n', n, 'kind', 'short', 'list', '[{"a": 1}, {"b": 2}]'::jsonb),
-        'short ' || n, %(start)s + n * interval '1 second'
-    FROM generate_series(1, %(contexts)s) AS n
-    RETURNING id, external_id
-), key AS (
-    INSERT INTO context_keys (key, fingerprint, context_id) SELECT 'key of ' || external_id, 'f', id FROM context
-), compaction AS (
-    INSERT INTO compactions (
-        context_id, number, through_version, made_at_version, based_on, role, summary, metadata, token_count,
-        json_bytes, created_at
-    )
-    SELECT id, number, 1, 1, 0, 'user', 's', '{}', 10, 5, %(start)s FROM context, generate_series(1, 2) AS number
-)
-INSERT INTO messages (context_id, version, role, content, token_count, cumulative_tokens, created_at)
-SELECT id, version, 'user', to_json(repeat('x', 24)), %(tokens)s, %(tokens)s * version, %(start)s
-FROM context, generate_series(1, %(length)s) AS version
-"""
+@pytest.fixture(scope="module")
+def long_histories(database: psycopg.Connection[Any], database_url: str) -> Iterator[str]:
+    """The name of a database that the worlds are copies of."""
+    with worlds.database(database, database_url, "plans") as url:
+        worlds.fill_long(url)
+        yield "plans"
 
 
-@pytest.fixture(scope="module", params=["alone", "beside thousands"])
-def world(request: pytest.FixtureRequest, database: psycopg.Connection[Any], database_url: str) -> Iterator[str]:
-    """The URL of a database with six long contexts, and thousands of short ones or one; nothing is analyzed yet."""
-    name = f"plans_{request.param.partition(' ')[0]}"
-    database.execute(SQL("CREATE DATABASE {}").format(Identifier(name)))
-    url = database_url.replace("/postgres?", f"/{name}?")
-    try:
-        list(migrate.up(url))
-        with psycopg.connect(url, autocommit=True) as conn:
-            for table in ("contexts", "messages", "context_keys", "append_keys", "compactions"):
-                conn.execute(SQL("ALTER TABLE {} SET (autovacuum_enabled = false)").format(Identifier(table)))
-            short = {"length": SHORT, "tokens": TOKENS, "start": START}
-            conn.execute(FILL_SHORT, {**short, "contexts": SHORT_CONTEXTS if "beside" in request.param else 100})
-            for context_id, members in (
-                (LONG_ID, {"roles": ["user"]}),
-                (IMAGES_ID, {"roles": ["user"], "tokens": 0}),
-                # Calls without a request; and such that are made before the last has been answered.
-                (TOOLS_ID, {}),
-                (PIPELINED_ID, {"lag": 3}),
-                (COMPACTED_ID, {}),
-                # 20 kB for each tool message.
-                (METADATA_ID, {"length": 1_000, "metadata": 640}),
-            ):
-                named = {"id": context_id, "name": str(context_id), "created_at": datetime.now(UTC), "start": START}
-                plain = {"length": LONG, "tokens": TOKENS, "roles": ["assistant", "tool"], "lag": 1, "metadata": 0}
-                conn.execute(FILL, {**named, **plain, **members})
-            summaries = {"id": COMPACTED_ID, "count": COMPACTIONS, "every": LONG // COMPACTIONS, "start": START}
-            conn.execute(FILL_COMPACTIONS, summaries)
-            conn.execute("UPDATE contexts SET compaction_count = %s WHERE id = %s", [COMPACTIONS, COMPACTED_ID])
+@pytest.fixture(scope="module", params=WORLDS)
+def world(
+    request: pytest.FixtureRequest, database: psycopg.Connection[Any], database_url: str, long_histories: str
+) -> Iterator[str]:
+    """The URL of a database with long histories, forks, and short contexts; nothing is analyzed yet."""
+    with worlds.database(database, database_url, "plans_of_one", template=long_histories) as url:
+        worlds.fill_short(url, request.param)
         yield url
-    finally:
-        database.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(name)))
 
 
 @pytest.fixture(scope="module", params=["unknown", "analyzed"])
@@ -348,20 +458,56 @@ def statistics(request: pytest.FixtureRequest, world: str) -> str:
     return world
 
 
-def buffers(url: str, mode: str, statement: str, parameters: Mapping[str, Any]) -> int:
-    """What a statement touches, with parameters of the types that psycopg sends; nothing of it is kept."""
-    names = list(dict.fromkeys(re.findall(r"%\((\w+)\)s", statement)))
-    given = SQL(", ").join(Literal(parameters[name]) for name in names)
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What a statement did: the buffers that it touched, and the most rows that it sorted at once.
+
+    bitmap says whether it collected messages before it read them, which it then does all at once.
+    """
+
+    buffers: int
+    sorted: int
+    bitmap: bool
+
+
+def ran(plan: Mapping[str, Any]) -> Ran:
+    """What EXPLAIN says that was."""
+    kinds = ("Shared Hit", "Shared Read", "Temp Read", "Temp Written")
+    nodes = list(nodes_of(plan))
+    return Ran(
+        sum(plan[f"{kind} Blocks"] for kind in kinds),
+        max((int(node["Actual Rows"]) for node in nodes if node["Node Type"] == "Sort"), default=0),
+        any(node["Node Type"] == "Bitmap Heap Scan" and node["Relation Name"] == "messages" for node in nodes),
+    )
+
+
+def nodes_of(plan: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """A plan's nodes; not those of the functions that it calls, of which only the buffers show."""
+    yield plan
+    for part in plan.get("Plans", ()):
+        yield from nodes_of(part)
+
+
+@contextmanager
+def planning(url: str, mode: str) -> Iterator[psycopg.Connection[Any]]:
+    """A connection whose plans are all custom, or all generic."""
     with psycopg.connect(url, autocommit=True) as conn:
         conn.execute(SQL("SET plan_cache_mode = {}").format(Literal(f"force_{mode}_plan")))
-        with rolled_back(conn):
-            conn.execute(statement.encode(), parameters, prepare=True)
-        [(prepared,)] = conn.execute("SELECT name FROM pg_prepared_statements").fetchall()
-        execute = SQL("EXECUTE {}({})" if names else "EXECUTE {}").format(Identifier(prepared), given)
-        with rolled_back(conn):
-            [[[plan]]] = conn.execute(SQL("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) ") + execute).fetchall()
-    kinds = ("Shared Hit", "Shared Read", "Temp Read", "Temp Written")
-    return int(sum(plan["Plan"][f"{kind} Blocks"] for kind in kinds))
+        yield conn
+
+
+def explained(conn: psycopg.Connection[Any], statement: str, parameters: Mapping[str, Any]) -> Ran:
+    """What a statement does, with parameters of the types that psycopg sends; nothing of it is kept."""
+    names = list(dict.fromkeys(re.findall(r"%\((\w+)\)s", statement)))
+    given = SQL(", ").join(Literal(parameters[name]) for name in names)
+    with rolled_back(conn):
+        conn.execute(statement.encode(), parameters, prepare=True)
+    [(prepared,)] = conn.execute("SELECT name FROM pg_prepared_statements").fetchall()
+    execute = SQL("EXECUTE {}({})" if names else "EXECUTE {}").format(Identifier(prepared), given)
+    with rolled_back(conn):
+        [[[plan]]] = conn.execute(SQL("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) ") + execute).fetchall()
+    conn.execute("DEALLOCATE ALL")
+    return ran(plan["Plan"])
 
 
 @contextmanager
@@ -384,19 +530,19 @@ class TestMatrix:
 
     @pytest.mark.parametrize("mode", ["custom", "generic"])
     def test_touches_no_more_than_its_bounds_whatever_the_planner_knows(self, statistics: str, mode: str) -> None:
-        touched = {
-            f"{row.statement} {row.case}": (
-                buffers(statistics, mode, STATEMENTS[row.statement], row.parameters),
-                row.most,
-            )
-            for row in MATRIX
-            if not (row.unprepared and mode == "generic")
-        }
+        with planning(statistics, mode) as conn:
+            did = {
+                f"{row.statement} {row.case}": (explained(conn, STATEMENTS[row.statement], row.parameters), row.most)
+                for row in MATRIX
+                if not (row.unprepared and mode == "generic")
+            }
 
-        assert {name: pair for name, pair in touched.items() if pair[0] > pair[1]} == {}
+        assert {name: (done, most) for name, (done, most) in did.items() if done.buffers > most} == {}
+        assert {name: done for name, (done, _) in did.items() if done.sorted > PAGE or done.bitmap} == {}
 
-    @pytest.mark.parametrize("statistics", ["unknown"], indirect=True)
+    @pytest.mark.parametrize(("world", "statistics"), [("alone", "unknown")], indirect=True)
     def test_would_catch_the_page_that_read_a_whole_history(self, statistics: str) -> None:
-        [row] = [row for row in MATRIX if row.case == "first, at None" and "desc" in row.statement]
+        [row] = [row for row in MATRIX if row.case == "plain, first, at None" and "desc" in row.statement]
 
-        assert buffers(statistics, "custom", TWO_UPPER_BOUNDS, row.parameters) > 100 * row.most
+        with planning(statistics, "custom") as conn:
+            assert explained(conn, TWO_UPPER_BOUNDS, row.parameters).buffers > 100 * row.most
