@@ -8,7 +8,8 @@ queries     what query strings may have
 jsontext    JSON text to Python objects, refusing what could not come back equal
 tokens      how many tokens a message has
 db          the connection pool, and psycopg's errors mapped to ours
-contexts    create, list, read, update and delete contexts
+contexts    create, read, update and delete contexts
+lists       contexts by the time of their creation, with filters
 messages    append and page messages
 windows     what to send to a model next, within a token budget
 runs        which messages a window's run holds: the rule
@@ -17,7 +18,8 @@ forks       contexts that share another's history up to a version
 health      what the database says about itself
 web         ASGI: requests, answers, problem documents, the request log (a room of its own)
 
-Arrows: api -> web and repositories (contexts, messages, windows, compactions, forks, health) -> models, errors.
+Arrows: api -> web and repositories (contexts, lists, messages, windows, compactions, forks, health)
+-> models, errors.
 Repositories take a connection first and know nothing of HTTP, config or the pool.
 """
 

@@ -18,6 +18,7 @@ ARROWS = {
     "queries": {"errors", "jsontext", "models"},
     "shapes": {"models"},
     "contexts": {"errors", "models"},
+    "lists": {"contexts", "errors", "models"},
     "messages": {"errors", "models"},
     "compactions": {"errors", "models"},
     "forks": {"contexts", "errors", "models"},
@@ -66,7 +67,7 @@ def test_modules_of_lib_import_only_what_their_layer_may() -> None:
 
 
 def test_repositories_know_nothing_of_http_config_or_the_pool() -> None:
-    for name in ("contexts", "messages", "windows", "compactions", "forks", "health"):
+    for name in ("contexts", "lists", "messages", "windows", "compactions", "forks", "health"):
         assert not imports(ROOT / "lib" / f"{name}.py") & {"lib.web", "lib.config", "lib.db", "psycopg_pool", "http"}
 
 

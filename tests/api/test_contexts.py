@@ -8,7 +8,7 @@ import httpx
 import psycopg
 import pytest
 
-from lib.contexts import FEW
+from lib.lists import FEW
 from lib.shapes import Context
 
 PATH = "/api/v1/contexts"

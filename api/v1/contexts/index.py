@@ -1,6 +1,6 @@
 """POST /api/v1/contexts: create a context, or get the one with its external id. GET: list contexts."""
 
-from lib import contexts, db
+from lib import contexts, db, lists
 from lib.models import MAX_METADATA_BYTES, NewContext
 from lib.queries import ContextsQuery
 from lib.web import Request, Response, endpoint, one, page, replay
@@ -25,7 +25,7 @@ async def create_context(request: Request) -> Response:
 async def list_contexts(request: Request) -> Response:
     query = request.query(ContextsQuery)
     async with db.connection() as conn:
-        rows, stopped_at = await contexts.list_page(conn, **query.model_dump())
+        rows, stopped_at = await lists.page(conn, **query.model_dump())
     return page(rows, query.limit, lambda row: row.cursor, stopped_at=stopped_at)
 
 

@@ -1,6 +1,6 @@
 """POST /api/v1/contexts/{id}/forks: fork a context at a version. GET: list its forks."""
 
-from lib import contexts, db, forks
+from lib import contexts, db, forks, lists
 from lib.models import MAX_METADATA_BYTES, NewFork
 from lib.queries import ForksQuery
 from lib.web import Request, Response, endpoint, one, page, replay
@@ -32,7 +32,7 @@ async def list_forks(request: Request) -> Response:
     query = request.query(ForksQuery)
     async with db.connection() as conn:
         await contexts.read(conn, parent_id)
-        rows, _ = await contexts.list_page(conn, parent_id=parent_id, **query.model_dump())
+        rows, _ = await lists.page(conn, parent_id=parent_id, **query.model_dump())
     return page(rows, query.limit, lambda row: row.cursor)
 
 
