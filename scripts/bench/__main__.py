@@ -18,7 +18,7 @@ import psycopg
 from psycopg import AsyncConnection
 
 from scripts import migrate, replay
-from scripts.bench import against, bundle, costs, http, imports, sql, windows
+from scripts.bench import against, bundle, costs, forks, http, imports, sql, windows
 from scripts.bench.report import Report
 from scripts.bench.trees import RevisionError
 from scripts.load import LoadError
@@ -29,6 +29,7 @@ async def _in_process(report: Report, url: str, *, million: bool) -> UUID:
     async with await AsyncConnection.connect(url, autocommit=True) as conn:
         context_id = await sql.measure(report, conn, million=million)
         await windows.measure(report, conn, million=million)
+        await forks.measure(report, conn, million=million)
         return context_id
 
 

@@ -51,15 +51,14 @@ async def medians(iterations: int, subjects: dict[str, Subject]) -> dict[str, fl
     return {name: median(measured[WARM_UP:]) * 1000 for name, measured in times.items()}
 
 
-NEW_CONTEXT = """
-INSERT INTO contexts (message_count, total_tokens, latest_version)
-VALUES (%(count)s, %(count)s::bigint * %(tokens)s, %(count)s)
-RETURNING id
-"""
-
 # Turns of four: a question, an assistant's tool call, its result, the answer. The first question is a system message,
 # and behind the last one the assistant asks itself: one long loop of calls.
 FILL = """
+WITH context AS (
+    UPDATE contexts
+    SET message_count = %(last)s, total_tokens = %(last)s::bigint * %(tokens)s, latest_version = %(last)s
+    WHERE id = %(context_id)s
+)
 INSERT INTO messages (
     context_id, version, role, content, tool_calls, call_ids, tool_call_id, call_version, metadata_bytes,
     tool_name, token_count, cumulative_tokens, created_at
@@ -75,24 +74,25 @@ SELECT %(context_id)s, version,
     CASE WHEN turn = 2 THEN version - 1 END,
     CASE WHEN turn = 2 THEN octet_length('{}') END,
     CASE WHEN turn = 2 THEN 'read_file' END,
-    %(tokens)s, version * %(tokens)s, now() - interval '1 second' * (%(count)s - version)
-FROM (SELECT version, (version - 1) %% 4 AS turn FROM generate_series(1, %(count)s::bigint) AS version) AS numbered
+    %(tokens)s, version * %(tokens)s, now() - interval '1 second' * (%(last)s - version)
+FROM (
+    SELECT version, (version - 1) %% 4 AS turn FROM generate_series(%(first)s, %(last)s::bigint) AS version
+) AS numbered
 """
 
 
 async def fill(conn: AsyncConnection[Any], count: int, *, last_question: int | None = None) -> UUID:
     """A context of count messages of TOKENS tokens each; last_question is a version, None for no such end."""
-    cursor = await conn.execute(NEW_CONTEXT, {"count": count, "tokens": TOKENS})
+    cursor = await conn.execute("INSERT INTO contexts DEFAULT VALUES RETURNING id")
     context_id: UUID = (await cursor.fetchall())[0][0]
-    parameters = {
-        "context_id": context_id,
-        "count": count,
-        "last_question": last_question or count,
-        "tokens": TOKENS,
-        "text": TEXT,
-    }
-    await conn.execute(FILL, parameters)
+    await say(conn, context_id, 1, count, last_question=last_question or count)
     return context_id
+
+
+async def say(conn: AsyncConnection[Any], context_id: UUID, first: int, last: int, *, last_question: int) -> None:
+    """Adds versions first to last to a context that has those before."""
+    parameters = {"context_id": context_id, "first": first, "last": last, "last_question": last_question}
+    await conn.execute(FILL, {**parameters, "tokens": TOKENS, "text": TEXT})
 
 
 async def measure(report: Report, conn: AsyncConnection[Any], *, million: bool) -> UUID:
@@ -205,7 +205,7 @@ async def _windows_by_size(report: Report, conn: AsyncConnection[Any], contexts:
 
 async def _pages(report: Report, conn: AsyncConnection[Any], context_id: UUID) -> None:
     def paging(after: int) -> Subject:
-        return lambda _: _page(conn, context_id, after)
+        return lambda _: page(conn, context_id, after)
 
     starts = {"start": 0, "middle": LARGE // 2, "end": LARGE - 51}
     times = await medians(400, {place: paging(after) for place, after in starts.items()})
@@ -215,7 +215,7 @@ async def _pages(report: Report, conn: AsyncConnection[Any], context_id: UUID) -
         report.at_most(name, f"{milliseconds:.3f}", measured=milliseconds / least, limit=1.2)
 
 
-async def _page(conn: AsyncConnection[Any], context_id: UUID, after: int) -> bytes:
+async def page(conn: AsyncConnection[Any], context_id: UUID, after: int) -> bytes:
     rows, _ = await messages.page(conn, context_id, limit=PAGE, cursor=after)
     assert len(rows) == PAGE + 1, len(rows)
     return web.page(rows, PAGE, lambda row: row.version).body

@@ -122,9 +122,9 @@ async def _by_length(report: Report, conn: AsyncConnection[Any], contexts: Mappi
     likes = []
     for length in lengths:
         at = await _middle(conn, contexts[length], length // 2, asked.middle)
-        read = _reading(conn, contexts[length], asked.policy, at, content=asked.content)
-        subjects[str(length)] = _answering(read)
-        likes.append(_like(await read()))
+        read = reading(conn, contexts[length], asked.policy, at, content=asked.content)
+        subjects[str(length)] = answering(read)
+        likes.append(like(await read()))
     assert likes[1:] == likes[:-1], likes
     times = await medians(ITERATIONS, subjects)
     short_ms = times[str(asked.short)]
@@ -136,11 +136,11 @@ async def _by_length(report: Report, conn: AsyncConnection[Any], contexts: Mappi
 
 async def _clearing(report: Report, conn: AsyncConnection[Any], context_id: UUID) -> None:
     for name, clearing, other in CLEARING_BESIDE:
-        reads = [_reading(conn, context_id, policy) for policy in (clearing, other)]
+        reads = [reading(conn, context_id, policy) for policy in (clearing, other)]
         held = [len((await read()).texts) for read in reads]
         assert held[0] == held[1], held
         clearing_ms, other_ms = (
-            await medians(ITERATIONS, dict(zip(("clearing", "other"), map(_answering, reads), strict=True)))
+            await medians(ITERATIONS, dict(zip(("clearing", "other"), map(answering, reads), strict=True)))
         ).values()
         row = f"{name}: {held[0]} messages beside as many without clearing"
         report.at_most(row, f"{other_ms:.3f}", f"{clearing_ms:.3f}", measured=clearing_ms / other_ms, limit=1.5)
@@ -161,7 +161,7 @@ async def _middle(
     return time
 
 
-def _reading(
+def reading(
     conn: AsyncConnection[Any],
     context_id: UUID,
     policy: Mapping[str, Any],
@@ -172,7 +172,7 @@ def _reading(
     return lambda: windows.read(conn, context_id, overrides=policy, at=at, content=content)
 
 
-def _answering(read: Reading) -> Subject:
+def answering(read: Reading) -> Subject:
     async def answer(_: int) -> bytes:
         window = await read()
         return web.listed(window.texts, window.figures).body
@@ -180,7 +180,7 @@ def _answering(read: Reading) -> Subject:
     return answer
 
 
-def _like(window: Window) -> dict[str, Any]:
+def like(window: Window) -> dict[str, Any]:
     """What windows that are alike have in common: all are full, and a compaction is due where the policy asks."""
     figures = window.figures
     assert figures["droppedCount"]
