@@ -19,10 +19,10 @@ MAX_ANCESTORS = 256
 # The lineage of a parent, and what a fork of it at a version has for ancestors.
 LINEAGE = """ancestor_ids || id AS owners, 0::bigint || ancestor_versions AS starts,
             0::bigint || ancestor_tokens AS sums, 0::bigint || ancestor_numbers AS counts"""
-ANCESTORS = """LEFT JOIN LATERAL ancestors_at(
+ANCESTORS = """CROSS JOIN LATERAL ancestors_at(
             owners, starts, sums, counts, compaction_count,
             version, CASE version WHEN latest_version THEN total_tokens END
-        ) AS lineage (ids, versions, tokens, numbers) ON true"""
+        ) AS lineage (ids, versions, tokens, numbers)"""
 
 # Whether it moves the parent's external id → statement. One INSERT, whatever the length of the history: ancestors_at
 # tells what the fork's row says of its lineage. Without a lock, as messages up to the version that the statement sees
@@ -44,8 +44,6 @@ FORK = {
         SELECT parent.*, lineage.*
         FROM parent {ANCESTORS}
         WHERE version <= latest_version AND coalesce(cardinality(lineage.ids), 0) <= {MAX_ANCESTORS}
-            -- Unless it was appended while the statement waited, and cannot be seen: in the next one it can.
-            AND array_position(lineage.tokens, NULL) IS NULL
     ){freed}, new AS (
         INSERT INTO contexts (
             name, external_id, metadata, policy, parent_id, fork_version,

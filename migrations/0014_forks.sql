@@ -579,29 +579,28 @@ END
 $$;
 
 -- The ancestors of a fork at a version, from the lineage of the context that it forks, which has made so many
--- compactions; no row where none of them has anything up to there. The newest that begins at the version has at most a
+-- compactions; nulls where none of them has anything up to there. The newest that begins at the version has at most a
 -- compaction there; where it has none, those before it have all of it. tokens is the running sum at the version, where
--- that is known.
+-- that is known. VOLATILE: a fork that has waited for its parent's row must see what was committed meanwhile.
 CREATE FUNCTION ancestors_at(
-    owners uuid[], starts bigint[], sums bigint[], counts bigint[], made bigint, at_version bigint, tokens bigint
-) RETURNS TABLE (
-    ancestor_ids uuid[], ancestor_versions bigint[], ancestor_tokens bigint[], ancestor_numbers bigint[]
+    owners uuid[], starts bigint[], sums bigint[], counts bigint[], made bigint, at_version bigint, tokens bigint,
+    OUT ancestor_ids uuid[], OUT ancestor_versions bigint[], OUT ancestor_tokens bigint[], OUT ancestor_numbers bigint[]
 )
-LANGUAGE sql STABLE
+LANGUAGE plpgsql VOLATILE
 AS $$
-    SELECT owners[:kept], starts[2:kept] || at_version,
-        sums[2:kept] || coalesce(tokens, cumulative_tokens_at(owner_of(owners, starts, at_version), at_version)),
-        counts[2:kept] || number
-    FROM (
-        SELECT number, level - (starts[level] = at_version AND counts[level] = number)::integer AS kept
-        FROM (
-            SELECT level, CASE WHEN counts[level] = coalesce(counts[level + 1], made) THEN counts[level]
-                ELSE compaction_made_by(owners[level], counts[level], coalesce(counts[level + 1], made), at_version)
-                END AS number
-            FROM (SELECT width_bucket(at_version, starts) AS level OFFSET 0) AS newest
-            OFFSET 0
-        ) AS counted
-        OFFSET 0
-    ) AS lineage
-    WHERE kept > 0
+DECLARE
+    kept integer := width_bucket(at_version, starts);
+    number bigint := compaction_made_by(owners[kept], counts[kept], coalesce(counts[kept + 1], made), at_version);
+BEGIN
+    IF starts[kept] = at_version AND counts[kept] = number THEN
+        kept := kept - 1;
+    END IF;
+    IF kept > 0 THEN
+        ancestor_ids := owners[:kept];
+        ancestor_versions := starts[2:kept] || at_version;
+        ancestor_tokens := sums[2:kept]
+            || coalesce(tokens, cumulative_tokens_at(owner_of(owners, starts, at_version), at_version));
+        ancestor_numbers := counts[2:kept] || number;
+    END IF;
+END
 $$;

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from lib import contexts, errors, forks, messages
+from lib import compactions, contexts, errors, forks, messages
 from lib.models import Idempotency, NewMessage
 
 type Run = Callable[[Awaitable[Any]], Any]
@@ -54,6 +54,24 @@ class TestInFlight:
         made = beside(append, lambda conn, parent: forks.fork(conn, parent, **MOVED, version=version))
 
         assert (made["forkVersion"], made["totalTokens"]) == shown
+
+    def test_a_compaction_counts_where_the_external_id_moves(self, beside: Any, connect: Any, run: Run) -> None:
+        """As what was appended behind it does: a fork at a version is what its parent was at that version."""
+
+        async def compact(conn: Any, context_id: UUID) -> None:
+            await compactions.make(
+                conn, context_id, body="{}", through_version=1, summary="s", role="user", token_count=1
+            )
+            await append(conn, context_id)
+
+        async def numbers(context_id: UUID) -> list[int]:
+            async with connect() as conn:
+                return [row.number for row in await compactions.page(conn, context_id, limit=10)]
+
+        made = beside(compact, lambda conn, parent: forks.fork(conn, parent, **MOVED))
+
+        assert made["forkVersion"] == 4
+        assert run(numbers(UUID(made["id"]))) == [1]
 
     def test_a_key_is_claimed_once(self, beside: Any) -> None:
         key = Idempotency(str(uuid4()), b"same")
