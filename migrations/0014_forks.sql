@@ -19,17 +19,22 @@ ALTER TABLE contexts
 
 -- All functions below take a lineage as arrays, or look it up: owners are the ancestors and last the context itself,
 -- `ancestor_ids || id`; each owns the versions behind its start, `0 || ancestor_versions`, up to the next one's. They
--- loop over the owners of a range, most often one, in statements as plain as for what is no fork. Those that the release
--- before calls are replaced, and do for what is no fork what they did: so what it appends to a fork is right, too. Its
--- pages and windows show a fork without its ancestors.
+-- loop over the owners of a range, most often one, in statements as plain as for what is no fork. What is called behind a
+-- row lock is VOLATILE, to see what was committed while it was waited for; what that calls is STABLE, and sees the same.
+--
+-- Those by which the release before appends, compacts and reads windows still take a context's id, and look its lineage
+-- up: so what it does to a fork is right, too, though it shows one without its ancestors. For its other reads version_at,
+-- preamble_of, answered_units, compactable_to and compactable_from of a context's id stay as they are. A later file drops
+-- them, and compaction_due and cleared_reach of one, which nothing calls any more.
 
--- Who owns a version. In the statement that calls it, as PostgreSQL does not call a function of one expression.
+-- Who owns a version. One expression, which PostgreSQL puts into the statement that calls it.
 CREATE FUNCTION owner_of(owners uuid[], starts bigint[], version bigint) RETURNS uuid
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN owners[width_bucket(version - 1, starts)];
 
--- Who owns a range of versions, newest first, and up to which each does. PostgreSQL puts this, too, into the statement
--- that calls it, and takes it for one row: for a thousand, as of generate_series, it would compile the statement.
+-- Who owns a range of versions, newest first, and up to which each does. A LATERAL join keeps that order, as it can only
+-- be a nested loop: what adds up over one needs no sort. PostgreSQL puts this, too, into the statement that calls it, and
+-- takes it for one row: for a thousand, as of generate_series, it would compile the statement.
 CREATE FUNCTION segments(owners uuid[], starts bigint[], first bigint, last bigint)
 RETURNS TABLE (owner uuid, upto bigint)
 LANGUAGE sql IMMUTABLE
@@ -119,6 +124,7 @@ BEGIN
 END
 $$;
 
+-- The newest version that existed at a time; 0 before the first message. By bisection, as times never run backwards.
 CREATE FUNCTION version_at(owners uuid[], starts bigint[], latest bigint, moment timestamptz) RETURNS bigint
 LANGUAGE plpgsql STABLE
 AS $$
@@ -346,7 +352,7 @@ DECLARE
     most bigint := least(enough + 1001, latest);
     boundary bigint;
 BEGIN
-    FOR level IN greatest(width_bucket(enough, starts), 1) .. width_bucket(most - 1, starts) LOOP
+    FOR level IN width_bucket(enough, starts) .. width_bucket(most - 1, starts) LOOP
         SELECT version - 1 INTO boundary FROM messages
         WHERE context_id = owners[level] AND role <> 'tool'
             AND version BETWEEN enough + 1 AND least(most, starts[level + 1])
@@ -494,7 +500,7 @@ BEGIN
     room := budget - preamble_tokens - summary_tokens;
 
     lowest := greatest(version - 1000, base + 1);
-    FOR level IN REVERSE width_bucket(version - 1, starts) .. greatest(width_bucket(lowest - 1, starts), 1) LOOP
+    FOR level IN REVERSE width_bucket(version - 1, starts) .. width_bucket(lowest - 1, starts) LOOP
         SELECT message.version INTO newest_opening
         FROM messages AS message
         WHERE message.context_id = owners[level] AND message.role <> 'tool'
