@@ -119,20 +119,17 @@ async def fork(
         "fingerprint": idempotency and idempotency.fingerprint,
     }
     while True:
-        made = None
         # A key that a request in flight is claiming cannot be seen. It breaks context_keys_pkey, or what that request
         # has changed lets no fork be made; it can be seen then.
         with refusals():
             async with conn.cursor(row_factory=args_row(Made)) as cursor:
                 await cursor.execute(FORK[moves_external_id], parameters)
-                made = await cursor.fetchone()
-            if made is None:
-                await _check(conn, parameters, external_id, moves_external_id=moves_external_id)
-        if made is None:
-            continue
-        if idempotency and made.origin == "replayed" and made.fingerprint != idempotency.fingerprint:
-            raise errors.IdempotencyKeyReused
-        return made
+                if made := await cursor.fetchone():
+                    break
+            await _check(conn, parameters, external_id, moves_external_id=moves_external_id)
+    if idempotency and made.origin == "replayed" and made.fingerprint != idempotency.fingerprint:
+        raise errors.IdempotencyKeyReused
+    return made
 
 
 @dataclass(frozen=True, slots=True)
