@@ -417,7 +417,9 @@ class NewFork(Sent):
     """The body that forks a context; null stands for an absent member."""
 
     version: Annotated[int, Field(ge=0, le=MAX_BIGINT), BeforeValidator(_integral)] | None = Field(
-        None, description="The version up to which the fork shares the history, 0 for none of it; the latest if absent."
+        None,
+        description="The version up to which the fork shares the history, 0 for none of it; the latest if absent. 400 "
+        "above the latest.",
     )
     name: Name | None = Field(None, description="A name for people; not the parent's where absent.")
     metadata: dict[str, Any] | None = Field(
