@@ -242,14 +242,6 @@ class TestRetries:
         assert len({answered.content for answered in answers}) == 1
         assert answers[0].json()["data"]["externalId"] == external_id
 
-    def test_of_20_who_move_an_external_id_one_does(self, api: httpx.Client) -> None:
-        path = create(api, externalId=str(uuid4()))
-        with ThreadPoolExecutor(20) as pool:
-            answers = list(pool.map(lambda _: ask(api, path, moveExternalId=True), range(20)))
-
-        assert sorted(answered.status_code for answered in answers) == [201] + 19 * [409]
-        assert len(read(api, f"{path}/forks")["data"]) == 1
-
     def test_a_key_is_of_one_parent_and_of_forks_alone(self, api: httpx.Client, parent: str) -> None:
         key = str(uuid4())
         ask(api, parent, key)
@@ -276,6 +268,14 @@ class TestRetries:
 
 
 class TestRaces:
+    def test_of_20_who_move_an_external_id_one_does(self, api: httpx.Client) -> None:
+        path = create(api, externalId=str(uuid4()))
+        with ThreadPoolExecutor(20) as pool:
+            answers = list(pool.map(lambda _: ask(api, path, moveExternalId=True), range(20)))
+
+        assert sorted(answered.status_code for answered in answers) == [201] + 19 * [409]
+        assert len(read(api, f"{path}/forks")["data"]) == 1
+
     def test_with_appends_and_changes_it_is_at_the_version_that_it_names(self, api: httpx.Client, parent: str) -> None:
         with ThreadPoolExecutor(12) as pool:
             appends = [
