@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from lib import compactions, contexts, errors, messages, windows
 from lib.models import MAX_BATCH, Append, Idempotency
 from scripts.chaos import rule
+from tests.lib import races
 
 Run = Callable[[Awaitable[Any]], Any]
 Conn = psycopg.AsyncConnection[Any]
@@ -43,14 +44,9 @@ async def make(conn: Conn, context_id: UUID, through: int = 2, **members: Any) -
 
 
 async def behind(first: Conn, work: Awaitable[Any], waiting: Awaitable[Any]) -> Any:
-    """The result of waiting, or its problem; it began while first's work was not yet committed."""
-    async with first.transaction():
-        await work
-        task = asyncio.ensure_future(waiting)
-        await asyncio.sleep(0.2)
-        assert not task.done()
+    """The result of waiting, or its problem; it waited for first's work to be committed."""
     try:
-        return await task
+        return await races.behind(first, work, waiting)
     except errors.Problem as problem:
         return problem
 

@@ -11,6 +11,7 @@ import pytest
 
 from lib import contexts, errors, messages
 from lib.models import Idempotency, NewMessage
+from tests.lib.races import behind
 
 Run = Callable[[Awaitable[Any]], Any]
 BATCH: dict[str, Any] = {
@@ -18,16 +19,6 @@ BATCH: dict[str, Any] = {
     "batch": [NewMessage(role="user", content="x")],
     "token_counts": [1],
 }
-
-
-async def behind(first: psycopg.AsyncConnection[Any], claim: Awaitable[Any], waiting: Awaitable[Any]) -> Any:
-    """The result of waiting, which began while the claim was not yet committed."""
-    async with first.transaction():
-        await claim
-        task = asyncio.ensure_future(waiting)
-        await asyncio.sleep(0.2)
-        assert not task.done()
-    return await task
 
 
 class TestClaims:

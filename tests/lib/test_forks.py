@@ -1,6 +1,5 @@
 """Forks beside requests in flight: what was not committed when they began counts once it is."""
 
-import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -10,6 +9,7 @@ import pytest
 
 from lib import compactions, contexts, errors, forks, messages
 from lib.models import Idempotency, NewMessage
+from tests.lib.races import behind
 
 type Run = Callable[[Awaitable[Any]], Any]
 # What happens in a transaction, and the fork that is asked for meanwhile.
@@ -34,12 +34,8 @@ def beside(connect: Any, run: Run) -> Callable[[Step, Step], Any]:
                 body = json.dumps({"externalId": str(uuid4())})
                 parent = await contexts.create(one, body=body)
                 await append(one, parent.id)
-                async with one.transaction():
-                    await first(one, parent.id)
-                    forked = asyncio.ensure_future(second(other, parent.id))
-                    await asyncio.sleep(0.2)
-                    assert not forked.done()
-                return json.loads((await forked).json)
+                made = await behind(one, first(one, parent.id), second(other, parent.id))
+                return json.loads(made.json)
 
         return run(race())
 
