@@ -63,6 +63,12 @@ class Made(ContextRow):
     origin: Literal["new", "found", "replayed"]
     fingerprint: bytes | None
 
+    def for_key(self, idempotency: Idempotency | None) -> "Made":
+        """Itself. Raises IdempotencyKeyReused where the request before had another payload."""
+        if idempotency and self.origin == "replayed" and self.fingerprint != idempotency.fingerprint:
+            raise errors.IdempotencyKeyReused
+        return self
+
 
 # A replay is answered as the first request was. Rows of the release before kept no answer: it is made from the body
 # once more, as what has come to the context since was not in it.
@@ -133,9 +139,7 @@ async def create(
             with refusals():
                 await cursor.execute(CREATE, parameters)
                 made = await cursor.fetchone()
-    if idempotency and made.origin == "replayed" and made.fingerprint != idempotency.fingerprint:
-        raise errors.IdempotencyKeyReused
-    return made
+    return made.for_key(idempotency)
 
 
 READ = f"SELECT {COLUMNS} FROM contexts AS context WHERE id = %(context_id)s AND deleted_at IS NULL"

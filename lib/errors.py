@@ -224,7 +224,7 @@ class ExternalIdMissing(Problem):
 
 
 class ForkTooDeep(Problem):
-    """a fork has at most 256 ancestors: fork one of them, or append the messages that you need to a new context"""
+    """a fork has at most 256 ancestors: fork further back, or append the messages that you need to a new context"""
 
     status = 409
     code = "fork_too_deep"

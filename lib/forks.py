@@ -125,11 +125,8 @@ async def fork(
             async with conn.cursor(row_factory=args_row(Made)) as cursor:
                 await cursor.execute(FORK[moves_external_id], parameters)
                 if made := await cursor.fetchone():
-                    break
+                    return made.for_key(idempotency)
             await _check(conn, parameters, external_id, moves_external_id=moves_external_id)
-    if idempotency and made.origin == "replayed" and made.fingerprint != idempotency.fingerprint:
-        raise errors.IdempotencyKeyReused
-    return made
 
 
 @dataclass(frozen=True, slots=True)

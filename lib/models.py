@@ -421,7 +421,7 @@ class NewFork(Sent):
         description="The version up to which the fork shares the history, 0 for none of it; the latest if absent. 400 "
         "above the latest.",
     )
-    name: Name | None = Field(None, description="A name for people; not the parent's where absent.")
+    name: Name | None = Field(None, description="A name for people; null where absent, and not the parent's.")
     metadata: dict[str, Any] | None = Field(
         None,
         description="Any JSON object of the client's, up to 131,072 bytes as PostgreSQL's jsonb writes it; the "
@@ -431,7 +431,9 @@ class NewFork(Sent):
         None, description="How windows of the fork are chosen, as a whole; the parent's where absent."
     )
     external_id: ExternalId | None = Field(
-        None, description="The client's own id for the fork. 409 where a context that is not deleted has it."
+        None,
+        description="The client's own id for the fork; null where absent, and not the parent's. 409 where a context "
+        "that is not deleted has it.",
     )
     move_external_id: bool | None = Field(
         None,

@@ -148,7 +148,7 @@ class ContextsQuery(Model):
         None, description="The client's own id, which one context that is not deleted has at most."
     )
     parent_id: Annotated[UUID | Literal["none"], BeforeValidator(_parent)] | None = Field(
-        None, description="Only the forks of this context, deleted or not; `none` for contexts that are no forks."
+        None, description="Only the forks of this context, which may be deleted; `none` for contexts that are no forks."
     )
 
 

@@ -87,30 +87,27 @@ SELECT message.version, head, token_count, role = 'user', CASE role WHEN 'tool' 
 FROM reach
 CROSS JOIN context
 CROSS JOIN LATERAL (
-    SELECT *, summary_bytes + sum(bytes) OVER (ORDER BY version ROWS UNBOUNDED PRECEDING) AS least_bytes,
+    SELECT kept.*, summary_bytes + sum(bytes) OVER (ORDER BY version ROWS UNBOUNDED PRECEDING) AS least_bytes,
         0::bigint AS most_bytes
-    FROM (
-        SELECT kept.*, {SENT_BYTES} AS bytes, true AS head, NULL::integer AS cleared_bytes
-        FROM unnest(head_versions) AS place
-        CROSS JOIN LATERAL (
-            SELECT * FROM messages
-            WHERE context_id = owner_of(owners, starts, place) AND version BETWEEN place AND place
-            ORDER BY version LIMIT 1
-        ) AS kept
-    ) AS opening
+    FROM unnest(head_versions) AS place
+    CROSS JOIN LATERAL (
+        SELECT *, {SENT_BYTES} AS bytes, true AS head, NULL::integer AS cleared_bytes
+        FROM messages
+        WHERE context_id = owner_of(owners, starts, place) AND version BETWEEN place AND place
+        ORDER BY version
+        LIMIT 1
+    ) AS kept
     UNION ALL
-    SELECT *, sum(coalesce(cleared_bytes, bytes)) OVER newest_first, sum(bytes) OVER newest_first
-    FROM (
-        SELECT newest.*, {SENT_BYTES} AS bytes, false AS head,
+    SELECT newest.*, sum(coalesce(cleared_bytes, bytes)) OVER newest_first, sum(bytes) OVER newest_first
+    FROM segments(owners, starts, first_version, reach.version)
+    CROSS JOIN LATERAL (
+        SELECT *, {SENT_BYTES} AS bytes, false AS head,
             CASE WHEN role = 'tool' AND cumulative_tokens <= cleared_at_most THEN {CLEARED_BYTES} END AS cleared_bytes
-        FROM segments(owners, starts, first_version, reach.version)
-        CROSS JOIN LATERAL (
-            SELECT * FROM messages
-            WHERE context_id = owner AND version BETWEEN first_version AND upto
-            ORDER BY version DESC
-            OFFSET 0
-        ) AS newest
-    ) AS walked
+        FROM messages
+        WHERE context_id = owner AND version BETWEEN first_version AND upto
+        ORDER BY version DESC
+        OFFSET 0
+    ) AS newest
     WINDOW newest_first AS (ROWS UNBOUNDED PRECEDING)
 ) AS message
 WHERE head OR least_bytes <= {MAX_BODY_BYTES} OR message.version >= newest_opening

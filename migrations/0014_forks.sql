@@ -251,13 +251,13 @@ LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
     reached bigint := 0;
-    found record;
+    furthest record;
 BEGIN
     FOR level IN REVERSE cardinality(owners) .. 1 LOOP
         -- An ancestor's reach no further than it counts.
         EXIT WHEN reached >= starts[level + 1] OR counts[level + 1] = 0;
         CONTINUE WHEN counts[level] = counts[level + 1];
-        SELECT made.through_version, made.number INTO found
+        SELECT made.through_version, made.number INTO furthest
         FROM compactions AS made
         WHERE made.context_id = owners[level] AND made.undone_at IS NULL
             -- Both ends, or the planner may rather sort all that were ever made.
@@ -266,10 +266,10 @@ BEGIN
             AND made.number <= coalesce(counts[level + 1], 9223372036854775807)
         ORDER BY made.through_version DESC, made.number DESC
         LIMIT 1;
-        IF found.through_version > reached THEN
-            reached := found.through_version;
+        IF furthest.through_version > reached THEN
+            reached := furthest.through_version;
             owner := owners[level];
-            number := found.number;
+            number := furthest.number;
         END IF;
     END LOOP;
 END

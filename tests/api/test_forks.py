@@ -135,6 +135,10 @@ class TestFork:
 
         assert {name: child[name] for name in given} == given
 
+    def test_takes_a_policy_as_a_whole(self, api: httpx.Client, parent: str) -> None:
+        for given, kept in (({"step": 5}, {"step": 5}), ({}, {}), (None, {"budget": 30})):
+            assert ask(api, parent, policy=given).json()["data"]["policy"] == kept
+
     def test_goes_its_own_way(self, api: httpx.Client, parent: str) -> None:
         child = fork(api, parent, version=3)
 
@@ -343,6 +347,7 @@ class TestReads:
 
     def test_at_its_version_it_is_what_its_parent_was(self, api: httpx.Client, lineage: str) -> None:
         parent = f"{CONTEXTS}/{read(api, lineage)['data']['parentId']}"
+        compacted(api, parent, 2, "made behind it")
         for policy in ({}, {"keepRequest": "true", "step": 10}, {"clearToolResults": 5}, {"compactionDue": "0.5,10"}):
             asked = {"budget": 35, "at": 6, **policy}
             assert read(api, f"{lineage}/window", **asked) == read(api, f"{parent}/window", **asked)
@@ -664,3 +669,6 @@ class TestProblems:
 
     def test_a_page_of_forks_takes_no_other_filter(self, api: httpx.Client, parent: str) -> None:
         refused(api.get(f"{parent}/forks", params={"parentId": "none"}), 400, "invalid_parameter")
+
+    def test_a_cursor_that_is_none_is_refused(self, api: httpx.Client, parent: str) -> None:
+        refused(api.get(f"{parent}/forks", params={"cursor": "x"}), 400, "invalid_parameter")
