@@ -187,7 +187,9 @@ BEGIN
     RETURN QUERY
     SELECT max(version)
     FROM (
-        SELECT version, tool_call_id, call_version, (SELECT count(DISTINCT id) FROM unnest(call_ids) AS id) AS made,
+        SELECT version, tool_call_id, call_version,
+            CASE WHEN cardinality(call_ids) > 1 THEN (SELECT count(DISTINCT id) FROM unnest(call_ids) AS id)
+                ELSE cardinality(call_ids) END AS made,
             -- In the order in which they come: by level, and by version in each.
             max(version) FILTER (WHERE role <> 'tool') OVER (ROWS UNBOUNDED PRECEDING) AS opening
         FROM (SELECT * FROM segments(owners, starts, lowest, newest) ORDER BY upto) AS segment
@@ -213,7 +215,10 @@ LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
     lowest bigint;
-    least_version bigint := greatest(preamble_of(owners, starts, latest), through - 1000) + 1;
+    -- A preamble has 16 messages at most.
+    least_version bigint := greatest(
+        CASE WHEN through < 1016 THEN preamble_of(owners, starts, latest) END, through - 1000
+    ) + 1;
     found bigint;
 BEGIN
     FOREACH lowest IN ARRAY ARRAY[through - 30, through - 2000] LOOP
