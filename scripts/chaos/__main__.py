@@ -20,11 +20,12 @@ from scripts import bundle
 from scripts.chaos.checks.api import check_api, settle
 from scripts.chaos.checks.appends import check_appends
 from scripts.chaos.checks.changes import check_changes
+from scripts.chaos.checks.forks import check_forks
 from scripts.chaos.checks.stored import Stored, quiet
 from scripts.chaos.clients import Client, Run
 from scripts.chaos.faults import Breaker, possible, schedule
 from scripts.chaos.figures import INSTANCES, Figures
-from scripts.chaos.log import Check, Faults, Log
+from scripts.chaos.log import Check, Context, Faults, Log
 from scripts.chaos.proxy import Proxy
 from scripts.chaos.readers import Reader
 from scripts.chaos.stack import API_KEY, Functions, Postgres, deployed, dev_servers
@@ -43,7 +44,7 @@ READERS = 4
 # Contexts that all writers append to; each has others of its own.
 SHARED_CONTEXTS = 2
 
-# Acknowledged appends that are replayed at the end, at most, and compactions.
+# Acknowledged appends that are replayed at the end, at most, and compactions, and creations and forks.
 REPLAYS = 1000
 SHORT_REPLAYS = 200
 
@@ -107,7 +108,7 @@ async def _chaos(database: Postgres, breaker: Breaker, run: Run, seconds: float,
             stack.push_async_callback(made.close)
             return made
 
-        settler = client(Writer("settler", run))
+        settler = client(Writer("settler", run, []))
         shared = [context for _ in range(SHARED_CONTEXTS) if (context := await settler.create())]
         writers = [client(Writer(f"w{n}", run, shared)) for n in range(WRITERS)]
         readers = [client(Reader(f"r{n}", run)) for n in range(READERS)]
@@ -125,8 +126,10 @@ async def _chaos(database: Postgres, breaker: Breaker, run: Run, seconds: float,
         stored = Stored(database.url)
         checks += check_appends(log, stored)
         checks += check_changes(log, stored)
+        checks += check_forks(log, stored)
         checks += await check_api(log, stored, readers[0], settler, replays=replays)
-    checks += [log.answers, log.appends, log.changes, log.replays, log.pages, log.windows, log.etags, log.patience]
+    checks += [log.answers, log.creations, log.appends, log.changes, log.replays]
+    checks += [log.pages, log.names, log.windows, log.etags, log.patience]
     checks.append(faults.check())
     every = Check("each kind of fault was injected")
     for kind in possible():
@@ -151,11 +154,22 @@ def _print_run(log: Log, faults: Faults) -> None:
     print(f"    {unacknowledged:,} appends not acknowledged; slowest acknowledged append {log.slowest_write:.1f} s")
     made = sum(compaction.acknowledged is not None for compaction in log.compactions)
     undone = sum(undo.acknowledged is not None for context in log.contexts for undo in context.undos)
+    forks = [fork for fork in log.forks if fork.id]
+    named = sum(bool(fork.body.get("moveExternalId")) for fork in forks)
+    deleted = sum(context.deletion is not None for context in log.contexts)
     patches = sum(patch.acknowledged is not None for context in log.contexts for patch in context.patches)
     print(f"  {patches:,} policies set, {made:,} compactions made, {len(log.refusals):,} refused, {undone:,} undone,")
     print(f"    {len(log.seen):,} windows read meanwhile that the rule is held against")
+    print(f"  {len(forks):,} forks made, the deepest behind {max(map(_depth, forks), default=0)} others,")
+    print(f"    {named:,} with their parent's external id, {len(log.refused_forks):,} refused;", end=" ")
+    print(f"{deleted:,} parents deleted")
     print(f"  {len(faults.all):,} faults injected, and the time from the end of each to the first success:")
     print(*faults.table(), sep="\n", flush=True)
+
+
+def _depth(context: Context) -> int:
+    """How many forks it is a fork of, one of the other."""
+    return 1 + _depth(context.parent) if context.parent and context.parent.parent else 0
 
 
 def _print_counts(counts: Counter[str]) -> None:

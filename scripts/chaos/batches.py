@@ -18,7 +18,7 @@ class Author:
         self._random = chance
         self._next_id = next_id
         # Ids of calls in a context that a later batch answers.
-        self._open: defaultdict[str, list[str]] = defaultdict(list)
+        self._open: defaultdict[Context, list[str]] = defaultdict(list)
         # A call of the context before.
         self._foreign = next_id()
 
@@ -28,8 +28,10 @@ class Author:
         messages: list[Message] = []
         if not context.batches:
             messages += [self._message("system") for _ in range(self._random.randint(0, 3))]
+            # Of a fork: to calls that its ancestors have, or had behind its version.
+            messages += [self._stray(context) for _ in range(2)] if context.parent else []
         # Late answers: in the batch after their call, or so much later that other units lie between.
-        waiting = self._open[context.key]
+        waiting = self._open[context]
         for call in [call for call in waiting if self._random.random() < 0.6]:
             waiting.remove(call)
             messages.append(self._answer(call))
@@ -37,7 +39,7 @@ class Author:
             messages += self._turn(context)
         if self._random.random() < 0.2:
             messages.insert(self._random.randrange(len(messages) + 1), self._stray(context))
-        return Batch(context, key, messages)
+        return Batch(context=context, key=key, body={"messages": messages})
 
     def race(self, context: Context) -> list[Batch]:
         """A batch with a call and two with its answer, to be appended at once: which comes first decides."""
@@ -46,15 +48,20 @@ class Author:
         calling = [self._message("assistant", content=None, toolCalls=[call]), self._message("user")]
         calling += [self._message("assistant") for _ in range(20)]
         answering = [[self._answer(call["id"]), self._message("user")] for _ in range(2)]
-        return [Batch(context, self._next_id(), messages) for messages in (calling, *answering)]
+        return [
+            Batch(context=context, key=self._next_id(), body={"messages": messages})
+            for messages in (calling, *answering)
+        ]
 
     def stored(self, batch: Batch) -> None:
         """Takes a batch that was acknowledged: its calls are known now."""
         calls = [call["id"] for message in batch.messages for call in message.get("toolCalls") or ()]
         answered = {message["toolCallId"] for message in batch.messages if message["role"] == "tool"}
-        self._open[batch.context.key] += [
-            call for call in calls if call not in answered and self._random.random() < 0.8
-        ]
+        self._open[batch.context] += [call for call in calls if call not in answered and self._random.random() < 0.8]
+
+    def forked(self, fork: Context, parent: Context) -> None:
+        """Takes a fork: what is open in its parent is answered in it, too, also where the call is behind the fork."""
+        self._open[fork] = [*self._open[parent]]
 
     def _turn(self, context: Context) -> list[Message]:
         messages = [self._message("user")] if self._random.random() < 0.7 else []

@@ -25,7 +25,7 @@ MAX_PAUSE = 1.2
 MAX_DOWN = 1.0
 MAX_HANG = 5.0
 
-# Seconds within which there are backends and connections to break, and an append whose answer can be lost.
+# Seconds within which there are backends and connections to break, and something stored whose answer can be lost.
 FIND_TIMEOUT = 5.0
 FIND_ATTEMPTS = 100
 

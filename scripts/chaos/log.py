@@ -4,8 +4,9 @@ import hashlib
 import json
 import math
 import statistics
+from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +19,7 @@ MAX_RECOVERY_MS = 5000
 type Message = dict[str, Any]
 
 # What a stored message must have as it was sent; absent members are null.
-SENT_MEMBERS = ("role", "content", "toolCalls", "toolCallId", "toolName", "model", "metadata")
+SENT_MEMBERS = ("contextId", "role", "content", "toolCalls", "toolCallId", "toolName", "model", "metadata")
 
 
 def payload_id(message: Message) -> str:
@@ -39,7 +40,7 @@ def is_summary_as_sent(stored: dict[str, Any], log: "Log") -> bool:
     made = log.summaries.get(payload_id(stored))
     if made is None:
         return False
-    sent = {"role": "user", "tokenCount": stored["tokenCount"], **made.body}
+    sent = {"contextId": made.context.id, "role": "user", "tokenCount": stored["tokenCount"], **made.body}
     sent["basedOn"] = sent.pop("expectedNumber", stored["basedOn"])
     return bool({name: stored[name] for name in sent} == sent and stored["tokenCount"] > 0)
 
@@ -49,119 +50,173 @@ def digest(body: bytes) -> str:
     return hashlib.sha256(body).hexdigest()
 
 
-@dataclass(slots=True, eq=False)
-class Batch:
-    """One append: what was sent, under which key, and what was acknowledged, if anything.
-
-    complete is false where no attempt ever sent the whole body, so that nothing may be stored.
-    """
-
-    context: "Context"
-    key: str | None
-    messages: list[Message]
-    attempts: int = 0
-    complete: bool = False
-    first_version: int | None = None
-    message_ids: list[str] = field(default_factory=list)
-    answer: str = ""
-
-    @property
-    def body(self) -> bytes:
-        """The request's body, without an expected version."""
-        return json.dumps({"messages": self.messages}).encode()
-
-    @property
-    def acknowledged(self) -> bool:
-        """Whether a client has read that it is stored."""
-        return self.first_version is not None
+# --- What is sent
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, kw_only=True)
 class Sent:
     """A request that changes something: when each attempt began, and when one was acknowledged, in seconds since 1970.
 
     An attempt that was not answered may take effect at any time from its beginning on, or never.
     """
 
-    context: "Context"
     began: list[float] = field(default_factory=list)
     acknowledged: float | None = None
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, kw_only=True)
 class Patch(Sent):
     """A change of a context's policy: the merge patch that was sent, None for null."""
 
-    policy: dict[str, Any] | None = None
+    policy: dict[str, Any] | None
 
 
-@dataclass(slots=True, eq=False)
-class Compaction(Sent):
-    """A compaction that was sent, under which key, and what was answered, if anything.
+@dataclass(slots=True, eq=False, kw_only=True)
+class Undo(Sent):
+    """A compaction's undoing: its number, and the time of it that was answered."""
+
+    number: int
+    undone_at: str = ""
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Post(Sent, ABC):
+    """What makes something, under which key, if any, and the digest of the answer that acknowledged it.
 
     complete is false where no attempt ever sent the whole body, so that nothing may be stored.
     """
 
-    key: str | None = None
-    body: dict[str, Any] = field(default_factory=dict)
+    key: str | None
+    body: dict[str, Any]
     complete: bool = False
-    stored: dict[str, Any] = field(default_factory=dict)
     answer: str = ""
 
+    @property
+    @abstractmethod
+    def target(self) -> str:
+        """The path that it is sent to."""
 
-@dataclass(slots=True, eq=False)
-class Undo(Sent):
-    """A compaction's undoing: its number, and the time of it that was answered."""
+    @property
+    def content(self) -> bytes:
+        """The body as it is sent."""
+        return json.dumps(self.body).encode()
 
-    number: int = 0
-    undone_at: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """A compaction that was refused, with which problem, when it was asked for, and a version reached before."""
-
-    compaction: Compaction
-    problem: dict[str, Any]
-    began: float
-    answered: float
-    least: int
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers that it is sent with."""
+        return {"idempotency-key": self.key} if self.key else {}
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """A window read meanwhile that the history alone decides, and when; said is what it was, without contents."""
+@dataclass(slots=True, eq=False, kw_only=True)
+class Batch(Post):
+    """One append, and what was acknowledged of it, if anything. Its body is without an expected version."""
 
     context: "Context"
-    policy: dict[str, Any]
-    version: int
-    said: dict[str, Any]
-    began: float
-    answered: float
+    first_version: int | None = None
+    message_ids: list[str] = field(default_factory=list)
+
+    @property
+    def target(self) -> str:
+        return f"{self.context.path}/messages"
+
+    @property
+    def messages(self) -> list[Message]:
+        """What must be stored of it, all or nothing."""
+        return [{**message, "contextId": self.context.id} for message in self.body["messages"]]
 
 
-@dataclass(slots=True, eq=False)
-class Context:
-    """A context that a client made, or tried to: id is known once that was acknowledged.
+@dataclass(slots=True, eq=False, kw_only=True)
+class Compaction(Post):
+    """A compaction that was sent, and what was answered, if anything."""
 
-    calls are the ids of all calls that any writer has sent, acknowledged or not.
+    context: "Context"
+    stored: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def target(self) -> str:
+        return f"{self.context.path}/compactions"
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Context(Post):
+    """A context that a client made or forked, or tried to, and what was answered, if anything.
+
+    least is a version that the parent of a fork had reached before. calls are the ids of all calls that any writer has
+    sent, to its ancestors too, acknowledged or not. deletion is there once somebody has begun it.
     """
 
-    key: str
-    body: dict[str, Any]
-    id: str = ""
-    answer: str = ""
+    parent: "Context | None" = None
+    least: int = 0
+    stored: dict[str, Any] = field(default_factory=dict)
     latest_version: int = 0
     batches: list[Batch] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
     patches: list[Patch] = field(default_factory=list)
     compactions: list[Compaction] = field(default_factory=list)
     undos: list[Undo] = field(default_factory=list)
+    deletion: Sent | None = None
+
+    @property
+    def target(self) -> str:
+        return f"{self.parent.path}/forks" if self.parent else "/api/v1/contexts"
+
+    @property
+    def id(self) -> str:
+        """Its id; empty until it was acknowledged."""
+        found: str = self.stored.get("id", "")
+        return found
 
     @property
     def path(self) -> str:
         """The path of the context."""
         return f"/api/v1/contexts/{self.id}"
+
+    @property
+    def is_there(self) -> bool:
+        """Whether it was acknowledged, and nobody has begun to delete it."""
+        return bool(self.id) and self.deletion is None
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """Its metadata: its own, or its parent's."""
+        own: dict[str, Any] | None = self.body.get("metadata")
+        return own or (self.parent.metadata if self.parent else {})
+
+    @property
+    def external_id(self) -> str | None:
+        """The external id that it had at first, given or moved; a fork of it may have that by now."""
+        if self.parent and self.body.get("moveExternalId"):
+            return self.parent.external_id
+        return self.body.get("externalId")
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal[Request: Post]:
+    """What was refused, with which problem, when it was asked for, and a version reached before.
+
+    The version is the context's that was to be compacted or forked.
+    """
+
+    sent: Request
+    problem: dict[str, Any]
+    began: float
+    answered: float
+    least: int
+
+
+# --- What is read
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A window read meanwhile that the history alone decides, and when; said is what it was, without contents."""
+
+    context: Context
+    policy: dict[str, Any]
+    version: int
+    said: dict[str, Any]
+    began: float
+    answered: float
 
 
 @dataclass(slots=True)
@@ -200,7 +255,8 @@ class Log:
         self.sent: dict[str, Message] = {}
         self.unwanted: set[str] = set()
         self.summaries: dict[str, Compaction] = {}
-        self.refusals: list[Refusal] = []
+        self.refusals: list[Refusal[Compaction]] = []
+        self.refused_forks: list[Refusal[Context]] = []
         self.seen: list[Seen] = []
         # The digest of what was answered at a path under an ETag.
         self.bodies: dict[tuple[str, str], str] = {}
@@ -208,13 +264,17 @@ class Log:
         self.retries: Counter[str] = Counter()
         self.cuts: Counter[str] = Counter()
         self.slowest_write = 0.0
-        self.answers = Check("only documented statuses, JSON that parses, problem documents; no 500")
-        self.pages = Check("pages read meanwhile: no gaps, nothing acknowledged missing, content as sent")
+        self.answers = Check(
+            "only documented statuses, JSON that parses, problem documents; no 500, nothing of a deleted context"
+        )
+        self.creations = Check("contexts created and forked: as asked, and forks at the version that was asked for")
+        self.pages = Check("pages and lists read meanwhile: no gaps, nothing acknowledged missing, content as sent")
+        self.names = Check("an external id names one context at any moment: a move is never half done")
         self.windows = Check(
             "windows read meanwhile: whole, figures right, content as sent, no answer without its call"
         )
         self.etags = Check("an ETag that was seen before comes with the identical body")
-        self.changes = Check("policies, compactions and undoings answered: as sent")
+        self.changes = Check("policies, compactions, undoings and deletions answered: as sent")
         self.replays = Check("keys replayed meanwhile: the identical first answer")
         self.patience = Check("each operation was answered in the end")
         self.appends = Check("appends answered: as sent, one run of versions, under the expected version")
@@ -225,6 +285,11 @@ class Log:
         return self.statuses.total() + self.cuts.total()
 
     @property
+    def forks(self) -> list[Context]:
+        """Every fork, made or not."""
+        return [context for context in self.contexts if context.parent]
+
+    @property
     def batches(self) -> list[Batch]:
         """Every append to every context."""
         return [batch for context in self.contexts for batch in context.batches]
@@ -233,6 +298,21 @@ class Log:
     def compactions(self) -> list[Compaction]:
         """Every compaction of every context, made or not."""
         return [compaction for context in self.contexts for compaction in context.compactions]
+
+    @property
+    def keyed(self) -> tuple[list[Post], ...]:
+        """Appends, compactions, and creations and forks, that were acknowledged and whose key gives the answer again.
+
+        Of creations and forks it does so for good, of the others until their context is deleted.
+        """
+        batches = (batch for batch in self.batches if batch.context.is_there)
+        compactions = (made for made in self.compactions if made.context.is_there)
+        kinds: tuple[Iterable[Post], ...] = (batches, compactions, self.contexts)
+        return tuple([each for each in sent if each.key and each.acknowledged] for sent in kinds)
+
+    def deletion(self, path: str) -> Sent | None:
+        """The deletion of the context that a path names, once somebody has begun it."""
+        return next((each.deletion for each in self.contexts if each.id and path.startswith(each.path)), None)
 
 
 @dataclass(slots=True)

@@ -11,8 +11,8 @@ from typing import Self
 
 CHUNK = 1 << 16
 
-# What an append sends to the database, in the text of its statement.
-APPEND = b"INSERT INTO messages"
+# What an append, a creation and a fork send to the database, in the texts of their statements.
+STORES = (b"INSERT INTO messages", b"INSERT INTO contexts")
 
 # A socket filter of one instruction, "return 0": the kernel drops whatever comes in before it would acknowledge it,
 # as if it were lost on the way. A proxy that only stopped reading would still acknowledge.
@@ -44,7 +44,7 @@ class Link:
         self.port: int = client.get_extra_info("peername")[1]
         self.flowing = asyncio.Event()
         self.flowing.set()
-        self.appending = False
+        self.storing = False
         self.silent = False
         self._client = client
         self._server = server
@@ -100,7 +100,7 @@ class Proxy:
             await asyncio.wait(self._tasks, timeout=1)
 
     async def lose_answer(self, seconds: float) -> bool:
-        """Cuts a connection when the database has answered an append; whether there was one in so many seconds."""
+        """Cuts a connection when the database has answered what stores; whether there was one in so many seconds."""
         self._losing = asyncio.Event()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._losing.wait(), seconds)
@@ -136,7 +136,7 @@ class Proxy:
         with contextlib.suppress(OSError):
             while data := await reader.read(CHUNK):
                 await link.flowing.wait()
-                link.appending = link.appending or APPEND in data
+                link.storing = link.storing or any(statement in data for statement in STORES)
                 server.write(data)
                 await server.drain()
         if not link.silent:
@@ -146,11 +146,11 @@ class Proxy:
         with contextlib.suppress(OSError):
             while data := await reader.read(CHUNK):
                 await link.flowing.wait()
-                if link.appending and self._losing and not self._losing.is_set():
+                if link.storing and self._losing and not self._losing.is_set():
                     self._losing.set()
                     link.reset()
                     break
-                link.appending = False
+                link.storing = False
                 client.write(data)
                 await client.drain()
         if not link.silent:

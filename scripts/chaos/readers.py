@@ -2,10 +2,14 @@
 
 import time
 from typing import Any
+from urllib.parse import urlencode
 
 from scripts.chaos.clients import NOT_MODIFIED, OK, Client
 from scripts.chaos.log import Context, Seen, is_summary_as_sent
 from scripts.chaos.windows import Question, said, wrong_content, wrong_window
+
+# Members of a context that nothing here changes.
+UNCHANGED = ("id", "name", "metadata", "parentId", "forkVersion", "createdAt")
 
 
 class Reader(Client):
@@ -13,10 +17,11 @@ class Reader(Client):
 
     async def work(self, number: int) -> None:  # noqa: ARG002 - each is alike
         """Reads one of the contexts that are known to be there."""
-        known = [context for context in self.log.contexts if context.id]
+        known = [context for context in self.log.contexts if context.is_there]
         if known:
+            lists = (self.read_page, self.read_compactions, self.read_forks)
             windows = [self.read_window] * 4
-            read = self.random.choice((self.read_context, self.read_page, self.read_compactions, *windows))
+            read = self.random.choice((self.read_context, self.read_named, *lists, *windows))
             await read(self.random.choice(known))
 
     async def read_context(self, context: Context) -> None:
@@ -27,13 +32,44 @@ class Reader(Client):
             return
         data = answer.json()["data"]
         right = data["latestVersion"] >= least and data["messageCount"] == data["latestVersion"]
-        self.log.pages.expect(right and data["metadata"] == context.body["metadata"], f"{least}: {answer.text[:300]}")
+        right = right and all(data[name] == context.stored[name] for name in UNCHANGED)
+        self.log.pages.expect(right, f"{least}: {answer.text[:300]}")
         seen = {"if-none-match": answer.headers["etag"]}
         again = await self.insist("GET", context.path, {OK, NOT_MODIFIED}, headers=seen)
         if again is not None and again.status_code == OK:
             now = again.json()["data"]
             came = now["latestVersion"] > data["latestVersion"] or now["updatedAt"] > data["updatedAt"]
             self.log.pages.expect(came, f"{context.id}: no 304")
+
+    async def read_named(self, context: Context) -> None:
+        """Reads whom its external id names: always one, this context or a fork that it has moved to."""
+        name = context.external_id
+        if name is None:
+            return
+        answer = await self.insist("GET", f"/api/v1/contexts?{urlencode({'externalId': name})}", {OK})
+        if answer is None:
+            return
+        known = [each for each in self.log.contexts if each.external_id == name]
+        found = answer.json()["data"]
+        right = len(found) == 1 or (not found and any(each.deletion for each in known))
+        right = right and {each["name"] for each in found} <= {each.body["name"] for each in known}
+        self.log.names.expect(
+            right and all(each["externalId"] == name for each in found), f"{name}: {answer.text[:400]}"
+        )
+
+    async def read_forks(self, context: Context) -> None:
+        """Reads some of its forks, by their time: none that was known is left out."""
+        known = {fork.id: fork for fork in self.log.forks if fork.parent is context and fork.is_there}
+        answer = await self.insist("GET", f"{context.path}/forks?order=asc&limit={self.random.randint(1, 5)}", {OK})
+        if answer is None:
+            return
+        page = answer.json()
+        times = {fork["id"]: fork["createdAt"] for fork in page["data"]}
+        left_out = [fork for fork in known.values() if fork.is_there and fork.id not in times]
+        right = [*times.values()] == sorted(times.values()) and len(times) == len(page["data"])
+        right = right and all(fork["parentId"] == context.id for fork in page["data"])
+        right = right and all(page["hasMore"] and fork.stored["createdAt"] >= max(times.values()) for fork in left_out)
+        self.log.pages.expect(right, f"{context.id}, {[*known]} known: {answer.text[:400]}")
 
     async def read_page(self, context: Context) -> None:
         """Reads a page."""

@@ -196,6 +196,11 @@ def _undone(compaction: Compaction, moment: float) -> bool:
     return compaction.undone is not None and compaction.undone <= moment
 
 
+def seen_by_fork(compactions: Sequence[Compaction], version: int, moment: float) -> list[Compaction]:
+    """The compactions of its parent that a fork at a version sees that is made at a moment: those made by then."""
+    return [made for made in compactions if made.made_at <= version and made.made <= moment]
+
+
 def can_reach(messages: Sequence[Message], through: int) -> bool:
     """Whether a compaction can reach a version: behind the preamble, the end of a unit whose calls are all answered."""
     if not preamble_of(messages) < through <= len(messages):

@@ -38,6 +38,10 @@ CONTEXT = "api/v1/contexts/[id]/index"
 MESSAGES = "api/v1/contexts/[id]/messages"
 WINDOW = "api/v1/contexts/[id]/window"
 COMPACTIONS = "api/v1/contexts/[id]/compactions"
+FORKS = "api/v1/contexts/[id]/forks"
+
+# Those that make something, by the last part of their paths.
+POSTED = {"contexts": CONTEXTS, "messages": MESSAGES, "compactions": COMPACTIONS, "forks": FORKS}
 
 
 class Process(Protocol):

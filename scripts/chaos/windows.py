@@ -262,6 +262,7 @@ def _wrong_summary(summary: Message | None, log: Log) -> str:
     sent = made.body if made else {}
     right = made and {
         "id": None,
+        "contextId": made.context.id,
         "version": None,
         "role": sent.get("role", "user"),
         "content": sent["summary"],

@@ -3,23 +3,13 @@
 import asyncio
 import json
 import time
-from collections.abc import Sequence
 
 import httpx
 
 from scripts.chaos.batches import Author
-from scripts.chaos.changers import Changer
-from scripts.chaos.clients import (
-    CONFLICT,
-    CREATED,
-    GIVE_UP,
-    KEY_REUSED,
-    OK,
-    PRECONDITION_FAILED,
-    Run,
-)
+from scripts.chaos.clients import CONFLICT, CREATED, GIVE_UP, OK, PRECONDITION_FAILED, Run
+from scripts.chaos.creators import Creator
 from scripts.chaos.log import Batch, Context, digest, is_as_sent, payload_id
-from scripts.chaos.windows import members
 
 # Operations after which a writer makes another context of its own.
 APPENDS_PER_CONTEXT = 40
@@ -28,23 +18,24 @@ APPENDS_PER_CONTEXT = 40
 RACE = 0.01
 
 
-class Writer(Changer):
-    """Creates contexts, appends to them, and now and then changes how their windows are chosen."""
+class Writer(Creator):
+    """Appends to contexts and forks them, and now and then changes how their windows are chosen, or deletes one."""
 
-    def __init__(self, name: str, run: Run, shared: Sequence[Context] = ()) -> None:
+    def __init__(self, name: str, run: Run, shared: list[Context]) -> None:
+        """Shared are contexts that all writers append to; one changes them where it has forked one."""
         super().__init__(name, run)
         self._shared = shared
         self._own: list[Context] = []
         self._author = Author(self.random, self.next_id)
 
     async def work(self, number: int) -> None:
-        """Appends, and now and then changes something, replays an earlier request or creates a context."""
+        """Appends, and now and then forks or changes something, replays an earlier request or creates a context."""
         if number % APPENDS_PER_CONTEXT == 0 and (context := await self.create()):
             self._own.append(context)
-        known = [context for context in (*self._own[-2:], *self._shared) if context.id]
+        known = [context for context in (*self._own[-3:], *self._shared) if context.is_there]
         chance = self.random.random()
         if not known or chance < 0.1:
-            await self.replay()
+            await self.replay_any()
             return
         context = self.random.choice(known)
         if chance < 0.16:
@@ -55,58 +46,62 @@ class Writer(Changer):
             await self.undo(context)
         elif chance < 0.37:
             await self.race(context)
+        elif chance < 0.43:
+            await self.go_on_with_fork(context)
         else:
             await self.append(context)
 
-    async def create(self) -> Context | None:
-        """A new context; None where that was not acknowledged."""
-        key = self.next_id()
-        context = Context(key, {"name": f"{key} ünï", "metadata": {"payload": key}})
+    async def go_on_with_fork(self, context: Context) -> None:
+        """Forks a context of its own or another's, and goes on with that; now and then alone, or with all others."""
+        if self.random.random() < 0.3:
+            context = self.random.choice([each for each in self.log.contexts if each.is_there])
+        meanwhile = self.random.choice((self.append, self.compact, self.compact, self.undo, self.set_policy))
         if self.random.random() < 0.5:
-            context.body["policy"] = members(self.random, 0.4)
-        self.log.contexts.append(context)
-        body = json.dumps(context.body).encode()
-        answer = await self.insist("POST", "/api/v1/contexts", {CREATED}, body=body, headers={"idempotency-key": key})
-        if answer is None:
-            return None
-        context.id = answer.json()["data"]["id"]
-        context.answer = digest(answer.content)
-        return context
+            fork, _ = await asyncio.gather(self.fork(context), meanwhile(context))
+        else:
+            fork = await self.fork(context)
+        if fork is None:
+            return
+        self._own.append(fork)
+        self._author.forked(fork, context)
+        moved = fork.body.get("moveExternalId") or self.random.random() < 0.2
+        if context in self._shared:
+            if moved:
+                self._shared[self._shared.index(context)] = fork
+        elif context.is_there and self.random.random() < 0.25:
+            await self.delete(context)
 
     async def append(self, context: Context) -> None:
         """Appends a batch, in one of the ways that clients do."""
         batch = self._author.batch(context)
-        headers = self._begin(batch)
-        chance = self.random.random()
-        if chance < 0.04:
-            body = batch.body
-            await self.cut(f"{context.path}/messages", body, headers, self.random.randrange(len(body)))
-            if self.random.random() < 0.5:
-                return
-        elif chance < 0.08:
-            batch.complete = True
-            await self.cut(f"{context.path}/messages", batch.body, headers, len(batch.body))
-            if not batch.key or self.random.random() < 0.5:
-                return
-        await self._send(batch, headers, self.random.choice(("", "", "expectedVersion", "if-match")))
+        self._begin(batch)
+        if not await self.goes_away(batch):
+            await self._send(batch, self.random.choice(("", "", "expectedVersion", "if-match")))
+
+    async def leave(self, context: Context) -> None:
+        """Appends a batch under a key and goes away before the answer, and another one and goes away in its middle."""
+        for whole in (True, False):
+            batch = self._author.batch(context)
+            batch.key = self.next_id()
+            self._begin(batch)
+            await self.cut(batch, whole=whole)
 
     async def race(self, context: Context) -> None:
         """Appends a call and at the same time its answers."""
 
         async def send(batch: Batch) -> None:
-            headers = self._begin(batch)
+            self._begin(batch)
             await asyncio.sleep(self.random.uniform(0, RACE))
-            await self._send(batch, headers, "")
+            await self._send(batch, "")
 
         await asyncio.gather(*map(send, self._author.race(context)))
 
-    def _begin(self, batch: Batch) -> dict[str, str]:
-        """Takes a batch to the log. Returns the headers that it is sent with."""
+    def _begin(self, batch: Batch) -> None:
+        """Takes a batch to the log."""
         batch.context.batches.append(batch)
         self.log.sent.update((payload_id(message), message) for message in batch.messages)
-        return {"idempotency-key": batch.key} if batch.key else {}
 
-    async def _send(self, batch: Batch, headers: dict[str, str], condition: str) -> None:
+    async def _send(self, batch: Batch, condition: str) -> None:
         """Sends until it is acknowledged or given up."""
         context = batch.context
         began = time.monotonic()
@@ -114,16 +109,15 @@ class Writer(Changer):
         while time.monotonic() < began + GIVE_UP:
             if condition and version is None and (version := await self._latest_version(context)) is None:
                 return
-            body, conditional = batch.body, dict(headers)
+            content, headers = batch.content, batch.headers
             if condition == "expectedVersion":
-                body = json.dumps({"messages": batch.messages, "expectedVersion": version}).encode()
+                content = json.dumps({**batch.body, "expectedVersion": version}).encode()
             elif condition:
-                conditional["if-match"] = f'"{version}"'
+                headers["if-match"] = f'"{version}"'
             conflict = {"expectedVersion": {CONFLICT}, "if-match": {PRECONDITION_FAILED}}.get(condition, set())
-            batch.attempts += 1
+            batch.began.append(time.time())
             batch.complete = True
-            path = f"{context.path}/messages"
-            answer = await self.attempt("POST", path, {CREATED, *conflict}, body=body, headers=conditional)
+            answer = await self.attempt("POST", batch.target, {CREATED, *conflict}, body=content, headers=headers)
             if answer is not None and answer.status_code == CREATED:
                 self._acknowledge(batch, answer, version)
                 self.log.patience.expect(True, "")
@@ -136,11 +130,10 @@ class Writer(Changer):
                 )
                 version = None
                 continue
-            nothing_stored = answer is not None and answer.json()["code"] == "pool_exhausted"
-            if self.refused or not (batch.key or nothing_stored):
+            if self.is_over(batch, answer):
                 return
             await self.pause_before_retry(answer)
-        self.log.patience.expect(False, f"POST {context.path}/messages: not within {GIVE_UP:.0f} s")
+        self.log.patience.expect(False, f"POST {batch.target}: not within {GIVE_UP:.0f} s")
 
     async def _latest_version(self, context: Context) -> int | None:
         answer = await self.insist("GET", context.path, {OK})
@@ -154,57 +147,21 @@ class Writer(Changer):
         right = (
             versions == list(range(first, first + len(batch.messages)))
             and all(is_as_sent(*pair) for pair in zip(stored, batch.messages, strict=True))
-            and all(message["contextId"] == batch.context.id for message in stored)
             and answer.headers["etag"] == f'"{versions[-1]}"'
             and (expected_version is None or replayed or first == expected_version + 1)
-            and (not replayed or batch.attempts > 1 or bool(self.log.cuts))
+            and (not replayed or len(batch.began) > 1)
         )
         self.log.appends.expect(right, f"{batch.context.id} {batch.key}: {answer.text[:400]}")
+        batch.acknowledged = time.time()
         batch.first_version = first
         batch.message_ids = [message["id"] for message in stored]
         batch.answer = digest(answer.content)
         batch.context.latest_version = max(batch.context.latest_version, versions[-1])
         self._author.stored(batch)
 
-    async def replay(self) -> None:
-        """Sends an acknowledged append or creation again, or its key with another payload."""
-        batches = [batch for batch in self.log.batches if batch.key and batch.acknowledged]
-        compactions = [made for made in self.log.compactions if made.key and made.acknowledged]
-        if not batches:
-            return
-        batch = self.random.choice(batches)
-        chance = self.random.random()
-        if compactions and self.random.random() < 0.3:
-            again = self.reuse_compaction_key if chance < 0.3 else self.replay_compaction
-            await again(self.random.choice(compactions))
-        elif chance < 0.2:
-            await self._reuse_key(batch)
-        elif chance < 0.4:
-            await self.replay_creation(batch.context)
-        else:
-            await self.replay_append(batch)
-
-    async def replay_append(self, batch: Batch) -> None:
-        """Sends an acknowledged append again."""
-        answer = await self.insist(
-            "POST",
-            f"{batch.context.path}/messages",
-            {CREATED},
-            body=batch.body,
-            headers={"idempotency-key": batch.key or ""},
-        )
-        self.expect_replay(answer, batch.answer)
-
-    async def replay_creation(self, context: Context) -> None:
-        """Sends the creation of a context again."""
-        body = json.dumps(context.body).encode()
-        headers = {"idempotency-key": context.key}
-        answer = await self.insist("POST", "/api/v1/contexts", {CREATED}, body=body, headers=headers)
-        self.expect_replay(answer, context.answer)
-
-    async def _reuse_key(self, batch: Batch) -> None:
-        other = {"role": "user", "content": "other", "metadata": {"payload": self.next_id()}}
-        self.log.unwanted.add(payload_id(other))
-        body = json.dumps({"messages": [other]}).encode()
-        headers = {"idempotency-key": batch.key or ""}
-        await self.insist("POST", f"{batch.context.path}/messages", {KEY_REUSED}, body=body, headers=headers)
+    async def replay_any(self) -> None:
+        """Sends something acknowledged again, or its key with another payload."""
+        [keyed] = self.random.choices(self.log.keyed, (2, 1, 1))
+        if keyed:
+            again = self.reuse_key if self.random.random() < 0.25 else self.replay
+            await again(self.random.choice(keyed))

@@ -1,4 +1,4 @@
-"""What PostgreSQL holds of contexts and messages, against what was sent and acknowledged."""
+"""What PostgreSQL holds of contexts and messages, of forks with what they share, against what was acknowledged."""
 
 from collections import Counter
 
@@ -25,7 +25,7 @@ def _nothing_lost(log: Log, stored: Stored) -> Check:
     for context in log.contexts:
         if context.id:
             row = stored.contexts.get(context.id, {})
-            same = all(row.get(name) == context.body[name] for name in ("name", "metadata"))
+            same = (row.get("name"), row.get("metadata")) == (context.body["name"], context.metadata)
             check.expect(same, f"context {context.id}: {row}")
     for batch in log.batches:
         rows = stored.messages[batch.context.id]
@@ -37,10 +37,11 @@ def _nothing_lost(log: Log, stored: Stored) -> Check:
 
 def _nothing_twice(log: Log, stored: Stored) -> Check:
     check = Check("nothing is stored twice (contexts and messages, by what was sent)")
-    contexts = Counter(row["metadata"]["payload"] for row in stored.contexts.values())
+    contexts = Counter(row["name"] for row in stored.contexts.values())
     for context in log.contexts:
-        check.expect(contexts[context.key] <= 1, f"context {context.key}: {contexts[context.key]} times")
-    messages = Counter(payload_id(row) for rows in stored.messages.values() for row in rows)
+        times = contexts[context.body["name"]]
+        check.expect(times <= 1, f"{context.target} {context.key}: {times} times")
+    messages = Counter(payload_id(row) for rows in stored.appended.values() for row in rows)
     for payload in log.sent:
         check.expect(messages[payload] <= 1, f"message {payload}: {messages[payload]} times")
     return check
@@ -48,7 +49,7 @@ def _nothing_twice(log: Log, stored: Stored) -> Check:
 
 def _nothing_partial(log: Log, stored: Stored) -> Check:
     check = Check("a batch is stored whole, in order and side by side, or not at all")
-    places = {payload_id(row): row["version"] for rows in stored.messages.values() for row in rows}
+    places = {payload_id(row): row["version"] for rows in stored.appended.values() for row in rows}
     for batch in log.batches:
         versions = [places.get(payload_id(message)) for message in batch.messages]
         first = versions[0]
@@ -60,11 +61,15 @@ def _nothing_partial(log: Log, stored: Stored) -> Check:
 
 def _nothing_unsent(log: Log, stored: Stored) -> Check:
     check = Check("nothing is stored of an incomplete request or of a key with another payload")
-    places = {payload_id(row) for rows in stored.messages.values() for row in rows}
+    places = {payload_id(row) for rows in stored.appended.values() for row in rows}
     for batch in log.batches:
         if not batch.complete:
             for message in batch.messages:
                 check.expect(payload_id(message) not in places, f"{batch.context.id}: {payload_id(message)}")
+    for context in log.contexts:
+        if not context.complete:
+            check.expect(context.body["name"] not in stored.named, f"{context.target} {context.body}")
+    places |= {payload_id(row) for row in stored.contexts.values()}
     for payload in log.unwanted:
         check.expect(payload not in places, payload)
     return check
@@ -72,10 +77,10 @@ def _nothing_unsent(log: Log, stored: Stored) -> Check:
 
 def _content(log: Log, stored: Stored) -> Check:
     check = Check("content equals what was sent")
-    for rows in stored.messages.values():
+    for rows in stored.appended.values():
         for row in rows:
             sent = log.sent.get(payload_id(row))
-            check.expect(sent is not None and is_as_sent(row, sent), f"{row['context_id']} version {row['version']}")
+            check.expect(sent is not None and is_as_sent(row, sent), f"{row['contextId']} version {row['version']}")
     return check
 
 
@@ -99,8 +104,8 @@ def _calls(stored: Stored) -> Check:
     check = Check(
         "each tool message has the version of the call that it answers, by the rule; other messages have none"
     )
-    for context_id, rows in stored.messages.items():
-        for row, message in zip(rows, stored.history(context_id), strict=True):
+    for context_id in stored.contexts:
+        for row, message in zip(stored.messages[context_id], stored.history(context_id), strict=True):
             right = (message.call or 0) if message.role == "tool" else None
             check.expect(row["call_version"] == right, f"{context_id} version {message.version}: {row['call_version']}")
     return check
@@ -108,7 +113,7 @@ def _calls(stored: Stored) -> Check:
 
 def _keys(log: Log, stored: Stored) -> Check:
     check = Check("each stored key names its batch, and each batch with a key has one")
-    places = {payload_id(row): row["version"] for rows in stored.messages.values() for row in rows}
+    places = {payload_id(row): row["version"] for rows in stored.appended.values() for row in rows}
     batches = {(batch.context.id, batch.key): batch for batch in log.batches if batch.key}
     for place, row in stored.keys.items():
         batch = batches.get(place)
