@@ -32,41 +32,42 @@ class Creator(Changer):
 
     async def fork(self, parent: Context) -> Context | None:
         """A fork; None where that was refused or not acknowledged."""
-        name = self.next_id()
-        fork = Context(
-            key=None if self.random.random() < 0.15 else name,
-            body={"name": f"{name} ünï"},
-            parent=parent,
-            least=parent.latest_version,
-            calls=[*parent.calls],
-        )
-        chance = self.random.random()
-        if chance < 0.1:
-            fork.body["version"] = parent.latest_version + self.random.randint(1, ABOVE)
-        elif chance < 0.2:
-            # Within the preamble, or before it.
-            fork.body["version"] = self.random.randint(0, min(3, parent.latest_version))
-        elif chance < 0.6:
-            fork.body["version"] = self.random.randint(0, parent.latest_version)
-        if self.random.random() < 0.5:
-            fork.body["metadata"] = {"payload": name}
-        if self.random.random() < 0.3:
-            fork.body["policy"] = members(self.random, 0.4)
-        chance = self.random.random()
-        if chance < 0.4:
-            fork.body["moveExternalId"] = True
-        elif chance < 0.55:
-            fork.body["externalId"] = f"{name}/session"
-        elif chance < 0.65:
-            # Some context's, which still has it or not.
-            fork.body["externalId"] = self.random.choice(self.log.contexts).external_id
-        self.log.contexts.append(fork)
+        fork = self.begin_fork(parent)
+        fork.body |= self._asked(parent)
+        if self.random.random() < 0.15:
+            fork.key = None
         if await self.goes_away(fork):
             return None
         # Now and then without waiting for an answer: the key has both make the same.
         times = 2 if fork.key and self.random.random() < 0.2 else 1
         await asyncio.gather(*(self.make_context(fork) for _ in range(times)))
         return fork if fork.is_there else None
+
+    def _asked(self, parent: Context) -> dict[str, Any]:
+        """What a fork may be asked for beside its name."""
+        latest, name = parent.latest_version, self.next_id()
+        # The latest, one that is written meanwhile or never, one within the preamble or before it, any.
+        early, above = self.random.randint(0, min(3, latest)), latest + self.random.randint(1, ABOVE)
+        version = self.random.choices((None, above, early, self.random.randint(0, latest)), (4, 1, 1, 4))
+        # None, a new one, some context's, which still has it or not.
+        external_ids = (None, f"{name}/session", self.random.choice(self.log.contexts).external_id)
+        moves = self.random.random() < 0.4
+        asked = {
+            "version": version[0],
+            "metadata": self.random.choice((None, {"payload": name})),
+            "policy": self.random.choice((None, None, members(self.random, 0.4))),
+            "moveExternalId": moves or None,
+            "externalId": None if moves else self.random.choices(external_ids, (4, 2, 1))[0],
+        }
+        return {member: value for member, value in asked.items() if value is not None}
+
+    def begin_fork(self, parent: Context) -> Context:
+        """Takes a fork at the latest version to the log."""
+        key = self.next_id()
+        calls = [*parent.calls]
+        fork = Context(key=key, body={"name": f"{key} ünï"}, parent=parent, least=parent.latest_version, calls=calls)
+        self.log.contexts.append(fork)
+        return fork
 
     async def make_context(self, context: Context) -> None:
         """Sends a creation or a fork until it is acknowledged, refused or given up."""

@@ -79,12 +79,13 @@ class Writer(Creator):
             await self._send(batch, self.random.choice(("", "", "expectedVersion", "if-match")))
 
     async def leave(self, context: Context) -> None:
-        """Appends a batch under a key and goes away before the answer, and another one and goes away in its middle."""
+        """Appends and forks, each once without waiting for the answer, and once not even to the end of the body."""
         for whole in (True, False):
             batch = self._author.batch(context)
             batch.key = self.next_id()
             self._begin(batch)
             await self.cut(batch, whole=whole)
+            await self.cut(self.begin_fork(context), whole=whole)
 
     async def race(self, context: Context) -> None:
         """Appends a call and at the same time its answers."""

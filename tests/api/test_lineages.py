@@ -101,12 +101,11 @@ BATCHES = st.lists(MESSAGES, min_size=1, max_size=5)
 # When the first messages of a batch were said, if that is given: how many, and so many microseconds behind each other,
 # from the message before on, or else from half a minute ahead of the clock.
 type Times = tuple[int, int, bool] | None
-TIMES = st.none() | st.tuples(st.integers(1, 5), st.sampled_from([-1, 0, 1, 1000]), st.booleans())
+TIMES = st.sampled_from([*[None] * 10, *product([1, 5], [-1, -1, 0, 1, 1000], [False, True])])
 
 # What a context begins with: messages, how far they are compacted, more messages, and where it is forked.
 type Level = tuple[list[Json], Times, Place, list[Json], Place]
-MANY_MESSAGES = st.lists(MESSAGES, min_size=4, max_size=12)
-LEVELS = st.tuples(st.just([]) | MANY_MESSAGES | MANY_MESSAGES, TIMES, PLACES, st.lists(MESSAGES, max_size=4), PLACES)
+LEVELS = st.tuples(st.lists(MESSAGES, max_size=8), TIMES, PLACES, st.lists(MESSAGES, max_size=8), PLACES)
 
 POLICY: dict[str, list[Any]] = {
     "budget": [None, 60, 300, 1000],
@@ -271,7 +270,7 @@ class Lineages(RuleBasedStateMachine):
 
     # --- What is done
 
-    @initialize(target=contexts, levels=st.lists(LEVELS, min_size=3, max_size=5))
+    @initialize(target=contexts, levels=st.lists(LEVELS, min_size=3, max_size=6))
     def begin(self, levels: list[Level]) -> Any:
         """A context that begins with system messages, a fork of it, a fork of that, and so on."""
         made = [self.create({"policy": ALL})]
@@ -279,7 +278,7 @@ class Lineages(RuleBasedStateMachine):
         for before, times, through, behind, place in levels:
             self.append(made[-1], before, times, None)
             self.compact(made[-1], through, SUMMARY, None, near=True)
-            self.append(made[-1], behind, None, None)
+            self.append(made[-1], behind, times, None)
             made.append(self.fork(made[-1], place, {}, None, Question(ALL)))
         return multiple(*made)
 
@@ -584,7 +583,7 @@ class Lineages(RuleBasedStateMachine):
             if changed in (context, *context.parents):
                 assert list(self.pages(f"{context.path}/messages", 1000)) == context.messages
                 assert list(self.pages(f"{context.path}/compactions", 1000)) == context.compactions[::-1]
-                self.window(context, Question({"budget": 500}))
+                self.window(context, Question({"budget": 1000}))
 
 
 def shown(answer: httpx.Response) -> Json:

@@ -45,7 +45,7 @@ COLUMNS = {
 async def settle(log: Log, writer: Writer) -> Check:
     """Tries every other request again that was sent with a key and never acknowledged, as its client would."""
     check = Check("what was never acknowledged is stored by trying again, once")
-    # However short the run, there is something.
+    # However short the run was, there is something.
     for context in [context for context in log.contexts if context.is_there][:1]:
         await writer.leave(context)
     for batch in _open(batch for batch in log.batches if batch.context.is_there):
