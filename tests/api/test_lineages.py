@@ -1,7 +1,7 @@
 """Lineages held against plain lists: whatever is appended, forked, compacted, undone, changed or deleted.
 
 In the model a fork has copies of its parent's lists. Every context must show, at each version, what such lists of its
-own hold, and windows that the rule chooses from them. FUZZ_EXAMPLES sets how many histories are made.
+own hold, and windows that the rule chooses from them. LINEAGE_EXAMPLES sets how many histories are made.
 """
 
 import os
@@ -34,7 +34,7 @@ from hypothesis.stateful import (
 from scripts.chaos import rule as definition
 from scripts.chaos.windows import Question, difference, expected, said
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "15"))
+EXAMPLES = int(os.environ.get("LINEAGE_EXAMPLES", "15"))
 STEPS_PER_EXAMPLE = 40
 
 # Living contexts down to which some are deleted, and up to which new ones are created.
@@ -606,6 +606,6 @@ def test_each_context_is_a_list_of_its_own(api: httpx.Client, capsys: pytest.Cap
             suppress_health_check=list(HealthCheck),
         ),
     )
-    if "FUZZ_EXAMPLES" in os.environ:
+    if "LINEAGE_EXAMPLES" in os.environ:
         with capsys.disabled():
             sys.stdout.write("\n{histories:,} histories, {steps:,} steps, {reads:,} reads\n".format_map(counts))
