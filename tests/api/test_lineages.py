@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import wraps
-from itertools import product
+from itertools import combinations, product
 from typing import Any
 from uuid import uuid4
 
@@ -87,13 +87,19 @@ def calls(*ids: str) -> list[Json]:
 
 # Without a tokenCount a content has as many tokens as characters.
 TEXTS: dict[str, list[Any]] = {"content": ["", "x"], "tokenCount": [None, *SIZES]}
-ANSWERS = every(role=["tool"], toolCallId=[*"abcdefgh"], **TEXTS)
+IDS = "abcde"
+CALLS = every(
+    role=["assistant"],
+    toolCalls=[calls(*ids) for count in (1, 2, 3) for ids in combinations(IDS, count)],
+    tokenCount=SIZES,
+)
+ANSWERS = every(role=["tool"], toolCallId=[*IDS], **TEXTS)
 MESSAGES = st.one_of(
     every(role=["user"], **TEXTS),
+    CALLS,
     ANSWERS,
-    every(role=["assistant"], toolCalls=[calls(*ids) for ids in product("abcdefgh", "abcd")], tokenCount=SIZES),
+    CALLS,
     ANSWERS,
-    every(role=["assistant"], toolCalls=[calls(each) for each in "abcdefgh"], tokenCount=SIZES),
     every(role=["system"], **TEXTS),
     every(role=["assistant"], **TEXTS),
 )
