@@ -10,7 +10,7 @@ from psycopg.types.numeric import Int8
 
 from lib import errors
 from lib.contexts import CHANGED_AT, COLUMNS, Made, refusals
-from lib.errors import Place
+from lib.errors import Place, Problem
 from lib.models import Idempotency
 
 # Levels of a lineage: as many ancestors a fork has at most. Its row names each of them, in 40 bytes.
@@ -126,7 +126,8 @@ async def fork(
                 await cursor.execute(FORK[moves_external_id], parameters)
                 if made := await cursor.fetchone():
                     return made.for_key(idempotency)
-            await _check(conn, parameters, external_id, moves_external_id=moves_external_id)
+            if problem := await _refusal(conn, parameters, external_id, moves_external_id=moves_external_id):
+                raise problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,24 +161,23 @@ LEFT JOIN (
 """
 
 
-async def _check(
+async def _refusal(
     conn: AsyncConnection[Any], parameters: dict[str, Any], external_id: str | None, *, moves_external_id: bool
-) -> None:
-    """Raises why no fork was made; nothing where that is over by now, as others change what it depends on."""
+) -> Problem | None:
+    """Why no fork was made; None where that is over by now, as others change what it depends on."""
     async with conn.cursor(row_factory=class_row(Refused)) as cursor:
         await cursor.execute(REFUSED, {**parameters, "external_id": external_id})
         [refused] = await cursor.fetchall()
     version = parameters["version"]
     if refused.is_claimed:
-        return
+        return None
     if refused.latest_version is None or refused.ancestors is None:
-        raise errors.ContextNotFound
+        return errors.ContextNotFound()
     if version is not None and version > refused.latest_version:
         detail = f"must be a version from 0 to the latest, which is {refused.latest_version}"
-        raise errors.InvalidBody(places=[Place("/version", detail)])
+        return errors.InvalidBody(places=[Place("/version", detail)])
     if refused.ancestors > MAX_ANCESTORS:
-        raise errors.ForkTooDeep
+        return errors.ForkTooDeep()
     if moves_external_id and not refused.is_named:
-        raise errors.ExternalIdMissing
-    if refused.is_taken:
-        raise errors.ExternalIdTaken
+        return errors.ExternalIdMissing()
+    return errors.ExternalIdTaken() if refused.is_taken else None
