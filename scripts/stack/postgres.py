@@ -8,6 +8,7 @@ import fcntl
 import os
 import shlex
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -104,8 +105,18 @@ def _start(server: PostgresServer) -> None:
         sockets = Path(tempfile.mkdtemp(prefix="kata-"))
         if server.system_user:
             shutil.chown(sockets, server.system_user)
-    with _plain_locale():
+    with _plain_locale(), _uninterrupted():
         _pg_ctl(server, "start", "-l", str(server.log), "-o", f"-h '' -p 5432 -k {shlex.quote(str(sockets))}")
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Signals wait: a server that is half started has not yet said in postmaster.pid that it runs, nor where."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _leave(server: PostgresServer, users: int) -> None:

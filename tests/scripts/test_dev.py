@@ -240,6 +240,17 @@ class TestStopping:
             assert not (checkout / ".postgres.new").exists()
         assert start().get("/api/health").json()["status"] == "healthy"
 
+    def test_ctrl_c_ends_a_server_that_has_not_yet_said_where_it_listens(self, checkout: Path, start: Start) -> None:
+        for _ in range(3):
+            server = start()
+            while not (checkout / ".postgres/postmaster.pid").exists():
+                time.sleep(0.0005)
+
+            status, _, err = server.interrupt()
+
+            assert (status, err) == (0, "")
+            assert not database_runs(checkout)
+
 
 class TestData:
     def test_is_kept_between_runs(self, start: Start) -> None:
