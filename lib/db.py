@@ -23,6 +23,10 @@ from lib.errors import Problem
 
 type Connection = AsyncConnection[tuple[Any, ...]]
 
+# Seconds to connect, and to be ready for use then: less than the pool's timeout, so that a host that drops packets is
+# told from a busy pool. Both have an end, as the pool makes one connection at a time, and all requests wait for it.
+CONNECT_TIMEOUT = 4
+
 # Seconds without use after which connections are taken for dead: a frozen function's TCP connections die unseen, and
 # finding out one by one costs up to 3 s each (measured; dropping all of them costs 4 ms).
 IDLE_GAP = 30.0
@@ -95,10 +99,12 @@ async def _ready() -> AsyncConnectionPool[Connection]:
             kwargs={
                 "autocommit": True,
                 "application_name": "kata-context",
-                # Less than the pool's timeout, so that a host that drops packets is told from a busy pool.
-                "connect_timeout": 4,
+                "connect_timeout": CONNECT_TIMEOUT,
+                # A peer that is gone is found out within 3 s where it does not acknowledge what was sent, and within 8
+                # where it has, and only its answer is missing.
                 "tcp_user_timeout": 3000,
-                "keepalives_idle": 30,
+                "keepalives_idle": 5,
+                "keepalives_interval": 1,
                 "prepare_threshold": None,
             },
             configure=_configure,
@@ -124,7 +130,12 @@ async def _configure(conn: Connection) -> None:
     settings = config.settings()
     mode = settings.prepared_statements
     if mode == "auto":
-        mode = "on" if settings.on_neon or await _is_direct(conn) else "off"
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT):
+                mode = "on" if settings.on_neon or await _is_direct(conn) else "off"
+        except BaseException:
+            await conn.close()  # the pool has not taken it yet
+            raise
     if mode == "on":
         conn.prepare_threshold = PREPARE_THRESHOLD
 

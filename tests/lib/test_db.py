@@ -1,9 +1,13 @@
 """The pool: what it raises in psycopg's place, and that nothing is lost on the way."""
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import psycopg
 import pytest
@@ -143,6 +147,40 @@ class TestConnection:
                 return conn.prepare_threshold
 
         assert run(closing(found())) == threshold
+
+    def test_that_hangs_when_it_is_made_does_not_hold_up_later_requests(
+        self, configure: Any, run: Run, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(db, "CONNECT_TIMEOUT", 1)
+        folder = str(psycopg.conninfo.conninfo_to_dict(database_url)["host"])
+        first = True
+
+        async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, chunks: float) -> None:
+            while chunk := await reader.read(65_536):
+                if chunks > 0:
+                    writer.write(chunk)
+                chunks -= 1
+            writer.close()
+
+        async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            nonlocal first
+            # Behind the first chunk, which asks to connect, the first connection's server seems to fall silent.
+            chunks, first = (1 if first else math.inf), False
+            answers, requests = await asyncio.open_unix_connection(f"{folder}/.s.PGSQL.5432")
+            await asyncio.gather(forward(reader, requests, chunks=chunks), forward(answers, writer, chunks=math.inf))
+
+        async def asked() -> Any:
+            async with await asyncio.start_unix_server(relay, tmp_path / ".s.PGSQL.5432"):
+                with pytest.raises(errors.Unavailable):
+                    await query()
+                with suppress(errors.Unavailable):
+                    await query()
+                found = await query()
+                await db.close()
+                return found
+
+        configure(DATABASE_URL=database_url.replace(quote(folder), quote(str(tmp_path))))
+        assert run(asked()) == (1,)
 
     def test_with_a_statement_that_takes_too_long_raises_database_timeout_and_cancels_it(
         self, configure: Any, run: Run, database_url: str, database: psycopg.Connection[Any]
