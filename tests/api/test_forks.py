@@ -372,6 +372,26 @@ class TestReads:
 
         assert shown == ["system", "request", "3", "4"]
 
+    def test_a_compaction_is_due_as_in_a_context_with_the_same_messages(self, api: httpx.Client) -> None:
+        shared = [*said("1"), {**call("a"), "tokenCount": 10}, {**answer("a"), "tokenCount": 10}]
+        own = [{**answer("a"), "tokenCount": 10}, *said("5", "6")]
+        parent = create(api)
+        append(api, parent, shared)
+        path = fork(api, parent)
+        append(api, path, own)
+        # Where the fork goes on with a tool message its parent has one that a compaction could end before.
+        append(api, parent, said("another 4"))
+        flat = create(api)
+        append(api, flat, [*shared, *own])
+
+        dues = [
+            [read(api, f"{each}/window", budget=60, compactionDue=f"0.1,{keep}")["compactionDue"] for keep in range(60)]
+            for each in (path, flat)
+        ]
+
+        assert dues[0] == dues[1]
+        assert len({due["throughVersion"] for due in dues[0] if due}) > 2
+
     def test_a_preamble_goes_on_in_a_fork(self, api: httpx.Client) -> None:
         path = create(api)
         append(api, path, said("s1", "s2", role="system"))
