@@ -224,6 +224,20 @@ class TestStopping:
         assert out.endswith("Stopped.\n")
         assert not database_runs(checkout)
 
+    def test_ctrl_c_ends_an_import_half_way(self) -> None:
+        run = "import signal; signal.raise_signal(signal.SIGINT)"  # as a module does that defines a dataclass
+        program = f"""
+from scripts.dev import stop_on_signals
+stop_on_signals()
+try:
+    exec({run!r})
+except KeyboardInterrupt:
+    print("caught")
+"""
+        ended = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+
+        assert (ended.returncode, ended.stdout, ended.stderr) == (0, "caught\n", "")
+
     def test_ctrl_c_ends_a_start_half_way(self, checkout: Path, start: Start) -> None:
         shutil.rmtree(checkout / ".postgres", ignore_errors=True)
         for pause in (0.0, 0.2, 0.4, 0.8):
