@@ -25,13 +25,20 @@ from scripts.dev import listening_socket
 from scripts.stack import postgres
 from scripts.stack.pgbouncer import PgBouncerError, pgbouncer, program
 from scripts.stack.router import Router
+from tests.formats import ai_sdk_node
 
 # What needs a program that pip cannot install. It is left out where that is missing, and said so; CI has it all.
+NEEDS = {
+    "pooler": "pgbouncer (apt-get or brew install it)",
+    "formats/node": "node and npm",
+}
 collect_ignore = []
 try:
     program()
 except PgBouncerError:
     collect_ignore.append("pooler")
+if ai_sdk_node.missing():
+    collect_ignore.append("formats/node")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -40,8 +47,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if collect_ignore:
-        terminalreporter.write_line("left out: tests/pooler, which needs pgbouncer (apt-get or brew install it)")
+    for folder in collect_ignore:
+        terminalreporter.write_line(f"left out: tests/{folder}, which needs {NEEDS[folder]}")
 
 
 @pytest.fixture(scope="session")
