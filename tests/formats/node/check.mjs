@@ -1,8 +1,8 @@
 // Holds windows of format=ai-sdk against Vercel's AI SDK itself, in each version that package.json beside this pins.
 //
-// Reads lines of JSON from stdin, {"system"?, "messages"}, and answers each with one: {"v5": null | "why it is refused",
-// "v6": …, "v7": …}. Its argument is the folder that has node_modules. Must never reach a network or a model: generateText
-// ends where it would call one.
+// Reads lines of JSON from stdin, {"system"?, "messages"}, and answers each with one:
+// {"v5": null | "why it is refused", "v6": …, "v7": …}. Its argument is the folder that has node_modules.
+// Must never reach a network or a model: generateText ends where it would call one.
 import { createRequire } from "node:module";
 import path from "node:path";
 import { createInterface } from "node:readline";
@@ -23,7 +23,7 @@ const SUPPORTED_URLS = { "image/*": [/.*/], "*/*": [/.*/] };
 // The members that tell the alternatives of a union apart.
 const TAGS = ["role", "type"];
 
-// What is wrong before any version is asked: `system` is text where it is there, and nothing else is beside the messages.
+// What is wrong before any version is asked: `system` is text where it is there, and nothing else is beside it.
 function wrongData(data) {
   const unknown = Object.keys(data).find((name) => !["system", "messages"].includes(name));
   if (unknown) return `${unknown} is unknown`;
@@ -101,8 +101,9 @@ async function noDownload(files) {
 
 async function refusal(sdk, data) {
   try {
+    const wrong = wrongData(data) ?? wrongMessage(sdk, data.messages);
     // generateText takes no empty list, and a window may be one.
-    return wrongData(data) ?? wrongMessage(sdk, data.messages) ?? (data.messages.length ? await wrongCall(sdk, data) : null);
+    return wrong ?? (data.messages.length ? await wrongCall(sdk, data) : null);
   } catch (error) {
     return `${error.name}: ${error.message}`; // nested too deeply, for example
   }
