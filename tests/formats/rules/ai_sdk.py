@@ -82,24 +82,24 @@ def broken(data: dict[str, Any], *, natives: bool = False) -> list[str]:
 
 def _answers(data: dict[str, Any]) -> Iterator[str]:
     """Each call has one result of its tool's name, before any message of another role."""
-    left, made = Counter[tuple[str, str]](), set[tuple[str, str]]()
+    made, left = list[tuple[str, str]](), Counter[str]()
     for number, message in enumerate([*data["messages"], {"role": "user", "content": ""}]):
         if message["role"] != "tool":
-            yield from (f"data.messages[{number - 1}]: nothing has answered {call[0]!r}" for call in left.elements())
-            left = Counter(_calls(message))
-            made = set(left)
+            yield from (f"data.messages[{number - 1}]: nothing has answered {each!r}" for each in left.elements())
+            made = list(_calls(message))
+            left = Counter(call_id for call_id, _ in made)
             continue
         for at, part in enumerate(message["content"]):
             if part["type"] != "tool-result":
                 continue
-            place = f"data.messages[{number}].content[{at}]"
-            call = part["toolCallId"], part["toolName"]
-            if call not in made:
-                yield f"{place}: answers no call of that id and name"
-            elif not left[call]:
+            place, call_id = f"data.messages[{number}].content[{at}]", part["toolCallId"]
+            if call_id not in left:
+                yield f"{place}: answers no call of the message before"
+            elif not left[call_id]:
                 yield f"{place}: answers a call again"
-            else:
-                left[call] -= 1
+            elif (call_id, part["toolName"]) not in made:
+                yield f"{place}: has another name than its call"
+            left[call_id] = max(0, left[call_id] - 1)
 
 
 def _calls(message: dict[str, Any]) -> Iterator[tuple[str, str]]:

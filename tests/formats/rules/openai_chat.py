@@ -106,7 +106,7 @@ def _answers(data: dict[str, Any]) -> Iterator[str]:
             left.discard(call_id)
             continue
         yield from (f"{caller}: nothing answers {call_id!r}" for call_id in sorted(left))
-        ids = [call["id"] for call in message.get("tool_calls", [])]
+        ids = [call["id"] for call in message.get("tool_calls", []) if isinstance(call.get("id"), str)]
         caller, made, left = place, set(ids), set(ids)
         if len(made) < len(ids):
             yield f"{place}.tool_calls: two calls have one id"

@@ -160,9 +160,9 @@ def _ids(data: dict[str, Any]) -> Iterator[str]:
     for number, item in enumerate(data["input"]):
         if "id" not in item:
             continue
-        place, item_id = f"data.input[{number}].id", item["id"]
+        place, item_id = f"data.input[{number}].id", str(item["id"])
         prefix = _PREFIXES.get(_kind(item), "")
-        if not str(item_id).startswith(prefix):
+        if not item_id.startswith(prefix):
             yield f"{place}: does not begin with {prefix}"
         if item_id in seen:
             yield f"{place}: occurs twice"
