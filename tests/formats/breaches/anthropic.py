@@ -121,6 +121,11 @@ CASES: list[Case] = [
         "data.messages[6].content[1]: is thinking at the end of its message",
         ("messages.6", assistant(TEXT, THINKING)),
     ),
+    (
+        "data.messages[4].content[0]: does not begin the last turn of calls with its thinking",
+        ("messages.4.content.0", Before(THINKING)),
+        ("messages.4.content.0", Before(TEXT)),
+    ),
     ("data.messages[6]: ends the request with whitespace", ("messages.6.content", "x\n")),
     ("data.messages[6].content[0]: ends the request with whitespace", ("messages.6.content", [{**TEXT, "text": "x "}])),
 ]

@@ -173,6 +173,11 @@ def _thinking(data: dict[str, Any]) -> Iterator[str]:
         last = _blocks(number, message)[-1]
         if last.kind in _THOUGHTS:
             yield f"{last.place}: is thinking at the end of its message"
+    # Where thinking has a budget. Of a turn without any nothing can be said: it may be another provider's.
+    calling = [blocks for _, blocks in _turns(data) if any(each.kind == "tool_use" for each in blocks)]
+    for blocks in calling[-1:]:
+        if blocks[0].kind not in _THOUGHTS and any(each.kind in _THOUGHTS for each in blocks):
+            yield f"{blocks[0].place}: does not begin the last turn of calls with its thinking"
 
 
 def _systems(data: dict[str, Any]) -> Iterator[str]:
