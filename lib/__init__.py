@@ -10,9 +10,11 @@ tokens      how many tokens a message has
 db          the connection pool, and psycopg's errors mapped to ours
 contexts    create, read, update and delete contexts
 lists       contexts by the time of their creation, with filters
+batches     what an append stores, and the tokens of each message
 messages    append and page messages
 windows     what to send to a model next, within a token budget
 runs        which messages a window's run holds: the rule
+formats     a window as a provider takes it, and what a provider gave (a room of its own)
 compactions make, list, read and undo summaries that stand in for messages
 forks       contexts that share another's history up to a version
 health      what the database says about itself

@@ -134,6 +134,50 @@ def _exact_int(digits: str) -> int | str:
     return f"\0{digits}" if digits == "-0" else int(digits)
 
 
+_exact = json.JSONDecoder(parse_float=_exact_float, parse_int=_exact_int).decode
+_compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_NUMBER = re.compile(r'"\\u0000([^"]*)"')
+
+
+def read(text: str) -> Any:
+    """The value of a JSON text that parse takes, from which write makes a text with the same digits in its numbers."""
+    return _exact(text)
+
+
+def write(value: Any) -> str:
+    """The JSON text of what was made of values of read."""
+    text = _compact(value)
+    return _NUMBER.sub(r"\1", text) if r"\u0000" in text else text
+
+
+_SPACE = re.compile(r"[ \t\n\r]*")
+_scan = json.JSONDecoder().raw_decode
+
+
+def split(text: str) -> dict[str | int, str]:
+    """The texts, to the letter, of what the object or the array in a JSON text has, by key or index."""
+    pieces: dict[str | int, str] = {}
+    at = _skip(text, 0)
+    keyed = text[at] == "{"
+    at = _skip(text, at + 1)
+    while text[at] not in "]}":
+        key: str | int = len(pieces)
+        if keyed:
+            key, at = _scan(text, at)
+            at = _skip(text, _skip(text, at) + 1)
+        _, end = _scan(text, at)
+        pieces[key] = text[at:end]
+        at = _skip(text, end)
+        if text[at] == ",":
+            at = _skip(text, at + 1)
+    return pieces
+
+
+def _skip(text: str, at: int) -> int:
+    space = _SPACE.match(text, at)
+    return space.end() if space else at
+
+
 def pointer(path: Sequence[str | int]) -> str:
     """The JSON Pointer (RFC 6901) of a path of keys and indexes, up to MAX_POINTER characters of it."""
     return "".join(f"/{str(key).replace('~', '~0').replace('/', '~1')}" for key in path)[:MAX_POINTER]

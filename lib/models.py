@@ -55,10 +55,18 @@ UUID_TEXT = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f
 # How far the clock of a client may be ahead of ours.
 MAX_AHEAD = timedelta(minutes=1)
 
-# The types of parts whose `text` a model reads, in OpenAI's (chat and responses) and Anthropic's shapes.
-TEXT_PARTS = {"text", "input_text", "output_text"}
+# The types of parts that a model reads as text, in OpenAI's (chat and responses) and Anthropic's shapes, and the member
+# that has it; and those of what it has thought or refused.
+TEXT_PARTS = {
+    "text": "text",
+    "input_text": "text",
+    "output_text": "text",
+    "reasoning": "text",
+    "refusal": "refusal",
+}
 
 type Role = Literal["system", "user", "assistant", "tool"]
+type Format = Literal["kata", "openai-chat", "openai-responses", "anthropic", "gemini", "ai-sdk"]
 type Order = Literal["asc", "desc"]
 
 
@@ -107,7 +115,10 @@ class Part(TypedDict):
 
     type: Annotated[
         str,
-        Field(description="What the part is. Tokens are counted of the `text` of text, input_text and output_text."),
+        Field(
+            description="What the part is. Tokens are counted of the `text` of text, input_text, output_text and "
+            "reasoning, and of a refusal."
+        ),
     ]
 
 
@@ -240,8 +251,9 @@ class NewMessage(Sent):
         if isinstance(self.content, str):
             yield self.content
         for part in self.content if isinstance(self.content, list) else ():
-            text = part.get("text")
-            if part["type"] in TEXT_PARTS and isinstance(text, str):
+            member = TEXT_PARTS.get(part["type"])
+            text = member and part.get(member)
+            if isinstance(text, str):
                 yield text
         for call in self.tool_calls or ():
             yield call["function"]["name"]
@@ -281,6 +293,7 @@ def _small(patch: dict[str, Any]) -> dict[str, Any]:
 class Append(Sent):
     """The body of an append: all of it is stored, or nothing."""
 
+    format: Literal["kata"] | None = Field(None, description="The format that messages are in: our own.")
     messages: Annotated[list[NewMessage], Field(min_length=1, max_length=MAX_BATCH)] = Field(
         description="1 to 1,000 messages, oldest first. They get the versions behind the context's latest."
     )
@@ -294,6 +307,43 @@ class Append(Sent):
     )
 
 
+type Tokens = Annotated[int, Field(ge=0, le=MAX_INTEGER), BeforeValidator(_integral)]
+
+
+type TokenCounts = Annotated[list[Tokens], FailFast()]
+
+
+class ProviderAppend(Sent):
+    """The body of an append in a provider's format: all of it is stored, or nothing."""
+
+    format: Format = Field(description="The format that messages are in, as that provider gave or was sent them.")
+    messages: Annotated[list[dict[str, Any]], Field(min_length=1), FailFast()] = Field(
+        description="The provider's own messages, contents or items, oldest first: at most 1,000 of ours come of them. "
+        "A turn with several results becomes as many messages, the items of one turn of the assistant become one."
+    )
+    model: Name | None = Field(None, description="The model that wrote the assistant's messages; kept as it is.")
+    metadata: dict[str, Any] | None = Field(
+        None, description="Any JSON object of the client's, which every message gets; {} where absent."
+    )
+    token_counts: TokenCounts | None = Field(
+        None,
+        description="Tokens of each of messages, taken as they are: shared, as we counted, where one becomes several, "
+        "and added up where several become one. Where absent, texts are counted, and what is no text is 0.",
+    )
+    expected_version: Annotated[int, Field(ge=0, le=MAX_BIGINT), BeforeValidator(_integral)] | None = Field(
+        None, description="The latest version that the context must have, 0 where it has no messages; 409 otherwise."
+    )
+    context_metadata: Annotated[dict[str, Any], AfterValidator(_small)] | None = Field(
+        None, description="A merge patch (RFC 7396) of the context's metadata, stored together with the messages."
+    )
+
+
+def appended_as(value: Any) -> type[Append | ProviderAppend]:
+    """The model of an append's body."""
+    given = value.get("format") if isinstance(value, dict) else None
+    return Append if given in {None, "kata"} else ProviderAppend
+
+
 class Idempotency(NamedTuple):
     """A client's Idempotency-Key, and the SHA-256 of the payload that it stands for."""
 
@@ -302,9 +352,6 @@ class Idempotency(NamedTuple):
 
 
 # --- Policies
-
-
-type Tokens = Annotated[int, Field(ge=0, le=MAX_INTEGER), BeforeValidator(_integral)]
 
 
 class ClearToolResults(Sent):

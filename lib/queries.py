@@ -17,6 +17,7 @@ from lib.models import (
     ClearToolResults,
     CompactionDue,
     ExternalId,
+    Format,
     Model,
     Order,
     rfc_3339,
@@ -169,6 +170,9 @@ class MessagesQuery(Model):
     limit: Limit = Field(DEFAULT_LIMIT, description="How many messages a page has at most.")
     order: Order = Field("asc", description="By version: asc is oldest first, desc newest first.")
     at: Annotated[At, BeforeValidator(_at)] | None = Field(None, description=_AT)
+    include: Literal["native"] | None = Field(
+        None, description="`native` adds what a provider gave, as it gave it, and in which format."
+    )
 
 
 class CompactionsQuery(Model):
@@ -226,10 +230,15 @@ class WindowQuery(Model):
         "parameters.",
     )
     at: Annotated[At, BeforeValidator(_at)] | None = Field(None, description=_AT)
+    format: Format = Field(
+        "kata",
+        description="The shape of data: `kata` are messages as they are stored, any other the members to put into that "
+        "provider's request, which it accepts as they are.",
+    )
     include: Literal["figures"] | None = Field(
         None, description="`figures` answers with the figures alone, without data."
     )
 
     def overrides(self) -> dict[str, Any]:
         """The members of a policy that are given; null for one that is turned off."""
-        return self.model_dump(by_alias=True, exclude_unset=True, exclude={"policy", "at", "include"})
+        return self.model_dump(by_alias=True, exclude_unset=True, exclude={"policy", "at", "format", "include"})

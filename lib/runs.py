@@ -64,7 +64,8 @@ class Limits(NamedTuple):
 class Run(NamedTuple):
     """The messages of a run, oldest first, what they take, and how it came about.
 
-    first is the version that it opens with; cleared the versions that are; used and bytes what its messages take
+    first is the version that it opens with; left_out the versions behind it of answers without their calls; cleared the
+    versions that are; used and bytes what its messages take
     together. edge is how many tokens may compete until the opening moves; None where bytes have cut the run.
     """
 
@@ -72,6 +73,7 @@ class Run(NamedTuple):
     limits: Limits
     edge: int | None
     messages: Sequence[Candidate] = ()
+    left_out: Sequence[int] = ()
     cleared: frozenset[int] = frozenset()
     used: int = 0
     bytes: int = 0
@@ -144,6 +146,7 @@ def choose(candidates: Sequence[Candidate], version: int, competing: int, limits
         messages=[candidates[-1 - place] for place in range(opening, -1, -1) if place not in lost]
         if lost
         else candidates[-1 - opening :],
+        left_out=[candidates[-1 - place].version for place in sorted(lost, reverse=True)],
         cleared=frozenset(candidates[-1 - place].version for place in cleared - lost if place <= opening),
         used=now[opening] - sum(tokens[place] for place in lost),
         bytes=size[opening] - sum(sizes[place] for place in lost),

@@ -5,7 +5,6 @@ chooses among them. Must read in proportion to the window, however long the hist
 """
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,16 +17,27 @@ from psycopg.types.json import Jsonb
 
 from lib import errors
 from lib.errors import Place
-from lib.messages import ENVELOPE_BYTES, MESSAGE_JSON, check_at, message_json, point
+from lib.messages import ENVELOPE_BYTES, MESSAGE_JSON, check_at, flat, message_json, point
 from lib.models import MAX_BODY_BYTES, MAX_PAGE_BYTES
 from lib.runs import CLEARED, CLEARED_TOKENS, Candidate, Limits, Run, choose
 
 # More messages than these are over MAX_PAGE_BYTES, as bytes are counted here.
 MAX_MESSAGES = MAX_PAGE_BYTES // ENVELOPE_BYTES
 
-# Of the renderer that writes messages as they are stored: the last three digits of an ETag's second number.
-RENDERER = 0
+# What renders a window, by format: the last three digits of an ETag's second number. One whose answers change for what
+# is stored gets the next of its hundred.
+RENDERER = {
+    "kata": 0,
+    "openai-chat": 100,
+    "openai-responses": 200,
+    "anthropic": 300,
+    "gemini": 400,
+    "ai-sdk": 500,
+}
 RENDERERS = 1000
+
+# Bytes of a window's messages in a provider's format, before they are converted: an object with short members may grow.
+MAX_SOURCE_BYTES = 3_500_000
 
 # The ids of pending calls in an answer: what MAX_PAGE_BYTES leaves, and some for the other figures.
 MAX_PENDING_BYTES = 65_536
@@ -36,24 +46,42 @@ MAX_PENDING_BYTES = 65_536
 LEAST_SAVED = 10
 
 
-def _flat(statement: str) -> str:
-    """A statement without what indents its lines.
-
-    psycopg reads one of more than 4,096 characters anew whenever it is executed: 50 to 100 microseconds (measured).
-    """
-    return re.sub(r"\n\s+", "\n", statement)
-
-
-CLEARED_JSON = message_json(
-    content=f"'\"{CLEARED}\"'", tokens=f"least(message.token_count, {CLEARED_TOKENS})", more=',"cleared":true'
-)
-
 # What a message adds to an answer at most, in bytes, without its texts being read: JSON may take six for one. An answer
 # to no call is in no window.
 NAMES = ("tool_call_id", "tool_name", "model")
 NAME_BYTES = f"6 * ({' + '.join(f'coalesce(octet_length({name}), 0)' for name in NAMES)}) + {ENVELOPE_BYTES}"
-SENT_BYTES = f"CASE WHEN call_version > 0 OR role <> 'tool' THEN json_bytes + {NAME_BYTES} ELSE 0 END"
 CLEARED_BYTES = f"CASE WHEN call_version > 0 THEN metadata_bytes + {NAME_BYTES} ELSE 0 END"
+
+
+class Columns(NamedTuple):
+    """The SQL of a message in a window: the bytes of what its client sent, its JSON text, and that of it cleared."""
+
+    bytes: str
+    json: str
+    cleared_json: str
+
+
+MESSAGES = Columns(
+    bytes="json_bytes",
+    json=MESSAGE_JSON,
+    cleared_json=message_json(
+        content=f"'\"{CLEARED}\"'", tokens=f"least(message.token_count, {CLEARED_TOKENS})", more=',"cleared":true'
+    ),
+)
+
+
+# An array of what history.Message has from role to native: what formats make their own of. What the same format gave
+# comes as it was given, and nothing else of it.
+_GIVEN = "native_format = %(format)s"
+_FAILED = "CASE WHEN role = 'tool' AND (metadata -> 'isError')::text = 'true' THEN ',true,' ELSE ',false,' END"
+SOURCES = Columns(
+    bytes=f"CASE WHEN {_GIVEN} THEN native_bytes ELSE json_bytes END",
+    json=f"""concat('["', role, '",',
+    CASE WHEN {_GIVEN} THEN 'null,null' ELSE concat(coalesce(content, 'null'), ',', coalesce(tool_calls, 'null')) END,
+    {_FAILED}, CASE WHEN {_GIVEN} THEN native ELSE 'null' END, ']')""",
+    cleared_json=f"""concat('["tool","{CLEARED}",null', {_FAILED}, 'null]')""",
+)
+
 
 # window_reach turns the budget into a range of versions, by looks into indexes: with both of its ends known no plan
 # reads more than the range. What is cleared depends on where the next edge lies, which Python decides: what is cleared
@@ -63,7 +91,9 @@ CLEARED_BYTES = f"CASE WHEN call_version > 0 THEN metadata_bytes + {NAME_BYTES} 
 # the event loop for every 8 KB, a fifth of the CPU, but takes a tenth more time (measured on 133 messages).
 # The context's id is hidden from the planner, which would plan short histories anew each time. Single versions are read
 # as ranges in order: else PostgreSQL may look for them in messages_window_idx, by walking all of a history.
-WINDOW = _flat(f"""
+def _statement(columns: Columns) -> str:
+    sent_bytes = f"CASE WHEN call_version > 0 OR role <> 'tool' THEN {columns.bytes} + {NAME_BYTES} ELSE 0 END"
+    return flat(f"""
 WITH context AS MATERIALIZED (
     SELECT ancestor_ids || id AS owners, 0::bigint || ancestor_versions AS starts
     FROM contexts WHERE id = %(context_id)s
@@ -81,9 +111,9 @@ SELECT message.version, head, token_count, role = 'user', CASE role WHEN 'tool' 
     CASE WHEN %(content)s AND bytes > 0 AND coalesce(message.version >= newest_opening OR role <> 'tool'
             OR cumulative_tokens > cleared_at_least, true)
         AND CASE WHEN cleared_bytes IS NULL THEN least_bytes ELSE most_bytes END <= {MAX_BODY_BYTES}
-        THEN {MESSAGE_JSON} END,
+        THEN {columns.json} END,
     CASE WHEN %(content)s AND cleared_bytes IS NOT NULL AND least_bytes <= {MAX_BODY_BYTES}
-        THEN {CLEARED_JSON} END
+        THEN {columns.cleared_json} END
 FROM reach
 CROSS JOIN context
 CROSS JOIN LATERAL (
@@ -91,7 +121,7 @@ CROSS JOIN LATERAL (
         0::bigint AS most_bytes
     FROM unnest(head_versions) AS place
     CROSS JOIN LATERAL (
-        SELECT *, {SENT_BYTES} AS bytes, true AS head, NULL::integer AS cleared_bytes
+        SELECT *, {sent_bytes} AS bytes, true AS head, NULL::integer AS cleared_bytes
         FROM messages
         WHERE context_id = owner_of(owners, starts, place) AND version BETWEEN place AND place
         ORDER BY version
@@ -101,7 +131,7 @@ CROSS JOIN LATERAL (
     SELECT newest.*, sum(coalesce(cleared_bytes, bytes)) OVER newest_first, sum(bytes) OVER newest_first
     FROM segments(owners, starts, first_version, reach.version)
     CROSS JOIN LATERAL (
-        SELECT *, {SENT_BYTES} AS bytes, false AS head,
+        SELECT *, {sent_bytes} AS bytes, false AS head,
             CASE WHEN role = 'tool' AND cumulative_tokens <= cleared_at_most THEN {CLEARED_BYTES} END AS cleared_bytes
         FROM messages
         WHERE context_id = owner AND version BETWEEN first_version AND upto
@@ -112,6 +142,10 @@ CROSS JOIN LATERAL (
 ) AS message
 WHERE head OR least_bytes <= {MAX_BODY_BYTES} OR message.version >= newest_opening
 """)
+
+
+WINDOW = _statement(MESSAGES)
+FORMAT_WINDOW = _statement(SOURCES)
 
 
 class Facts(NamedTuple):
@@ -139,33 +173,46 @@ class Facts(NamedTuple):
     due_tokens: int | None
     summary: dict[str, str] | None
 
-    def summary_json(self, summary: Mapping[str, str]) -> str:
-        """The JSON text of the summary as a message of a window. shapes.Summary says the same in Python."""
-        return (
+    def summary_message(self, summary: Mapping[str, str], format_name: str) -> Candidate:
+        """The summary as a message of a window in a format. shapes.Summary says the same in Python."""
+        content = json.dumps(summary["content"], ensure_ascii=False)
+        text = (
             f'{{"id":null,"contextId":"{summary["context_id"]}","version":null,"role":"{summary["role"]}","content":'
-            f'{json.dumps(summary["content"], ensure_ascii=False)},"toolCalls":null,"toolCallId":null,'
-            '"toolName":null,"model":null,'
+            f'{content},"toolCalls":null,"toolCallId":null,"toolName":null,"model":null,'
             f'"metadata":{summary["metadata"]},"tokenCount":{self.summary_tokens},"hasEmbedding":false,'
             f'"createdAt":"{summary["created_at"]}","compactionNumber":{self.number}}}'
         )
+        if format_name != "kata":
+            text = f'["{summary["role"]}",{content},null,false,null]'
+        return Candidate(0, True, self.summary_tokens, False, None, None, None, self.summary_bytes, None, text, None)
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What to send, in order, as JSON texts, and the figures beside it.
+    """What to send, in order, and the figures beside it.
 
-    version is the context's at the time that was asked for; revision moves with whatever else windows depend on.
+    version is the context's at the time that was asked for; revision moves with whatever else windows depend on. Of a
+    window for a provider's format, messages have what that makes its own of, the summary is of version 0, and left_out
+    has the versions of answers in the run's range that are not in it, for want of their calls.
     """
 
-    texts: Sequence[str]
+    messages: Sequence[Candidate]
     figures: Mapping[str, Any]
     version: int
     revision: int
+    format: str = "kata"
+    left_out: Sequence[int] = ()
+
+    @property
+    def texts(self) -> list[str]:
+        """The JSON texts of its messages."""
+        return [message.json or "" for message in self.messages]
 
     @property
     def etag(self) -> str:
         """Its ETag, which no other answer has had: `"version"` while only messages count, else `"version.number"`."""
-        return f'"{self.version}.{self.revision * RENDERERS + RENDERER}"' if self.revision else f'"{self.version}"'
+        number = self.revision * RENDERERS + RENDERER[self.format]
+        return f'"{self.version}.{number}"' if number else f'"{self.version}"'
 
 
 async def read(
@@ -176,8 +223,9 @@ async def read(
     bare: bool = False,
     at: int | datetime | None = None,
     content: bool = True,
+    format_name: str = "kata",
 ) -> Window:
-    """The window of a context, as it was at a version or a time.
+    """The window of a context, as it was at a version or a time, for a format: its messages are for that to render.
 
     overrides are members of a policy that count instead of the stored one's, of which bare sets all aside. Without
     content no messages are read that figures do not need, and there are none in it.
@@ -190,8 +238,11 @@ async def read(
         "content": content,
         **point(at),
     }
+    ours = format_name == "kata"
     async with conn.cursor(row_factory=lambda _: Candidate._make) as cursor:
-        await cursor.execute(WINDOW, parameters)
+        await cursor.execute(
+            WINDOW if ours else FORMAT_WINDOW, parameters if ours else {**parameters, "format": format_name}
+        )
         rows = await cursor.fetchall()
     if not rows:
         raise errors.ContextNotFound
@@ -200,10 +251,10 @@ async def read(
     check_at(at, facts.latest_version)
     if "budget" not in facts.policy:
         raise errors.InvalidParameter(places=[Place("/budget", "required, as the policy has none")])
-    return _window(facts, rows, content=content)
+    return _window(facts, rows, content=content, format_name=format_name)
 
 
-def _window(facts: Facts, rows: Sequence[Candidate], *, content: bool) -> Window:
+def _window(facts: Facts, rows: Sequence[Candidate], *, content: bool, format_name: str) -> Window:
     """The window of facts and rows: that of the facts, the preamble, the request, and the newest messages."""
     policy, budget = facts.policy, facts.policy["budget"]
     preamble = [row for row in rows[1:] if row.head]
@@ -215,16 +266,17 @@ def _window(facts: Facts, rows: Sequence[Candidate], *, content: bool) -> Window
     whole = first == (facts.first_version or first) and (
         first == facts.base + 1 or first > facts.version - MAX_MESSAGES + 1
     )
+    most = MAX_PAGE_BYTES if format_name == "kata" else MAX_SOURCE_BYTES
     limits = Limits(
         budget=budget,
         step=policy.get("step") or 0,
         clear=_keep_tokens(policy.get("clearToolResults")),
         start_on_user=policy.get("startOn") == "user",
-        bytes=MAX_PAGE_BYTES,
+        bytes=most,
     )
 
     def chosen(tokens: int, size: int) -> Run:
-        left = limits.clamped(budget - tokens, MAX_PAGE_BYTES - size)
+        left = limits.clamped(budget - tokens, most - size)
         return choose(candidates, facts.version, facts.competing, left, whole=whole)
 
     tokens = sum(message.token_count for message in preamble) + facts.summary_tokens
@@ -244,18 +296,19 @@ def _window(facts: Facts, rows: Sequence[Candidate], *, content: bool) -> Window
         tokens += request.token_count
         size += request.bytes
 
-    texts: list[str | None] = []
+    shown: list[Candidate] = []
     if content:
-        texts += [message.json for message in preamble]
-        texts += [facts.summary_json(facts.summary)] if facts.summary else []
-        texts += [request.json] if request else []
+        shown += preamble
+        shown += [facts.summary_message(facts.summary, format_name)] if facts.summary else []
+        shown += [request] if request else []
         if run.cleared:
-            texts += [
-                message.cleared_json if message.version in run.cleared else message.json for message in run.messages
+            shown += [
+                message._replace(json=message.cleared_json) if message.version in run.cleared else message
+                for message in run.messages
             ]
         else:
-            texts += [message.json for message in run.messages]
-        if size + run.bytes > MAX_BODY_BYTES or None in texts:
+            shown += run.messages
+        if size + run.bytes > MAX_BODY_BYTES or any(message.json is None for message in shown):
             raise errors.PayloadTooLarge(
                 f"the head and the newest unit are larger than {MAX_BODY_BYTES:,} bytes, which is what can be"
                 " carried: page through its messages"
@@ -280,7 +333,7 @@ def _window(facts: Facts, rows: Sequence[Candidate], *, content: bool) -> Window
         "compactionDue": _due(facts, budget),
         "policy": _clamped(policy, run.limits, budget),
     }
-    return Window([text for text in texts if text], figures, facts.version, facts.revision)
+    return Window(shown, figures, facts.version, facts.revision, format_name, run.left_out)
 
 
 def _keep_tokens(member: Mapping[str, int] | None) -> int | None:

@@ -22,6 +22,24 @@ ARROWS = {
     "messages": {"errors", "models"},
     "compactions": {"errors", "models"},
     "forks": {"contexts", "errors", "models"},
+    "batches": {"errors", "models"},
+    "formats.__init__": {"batches", "formats", "formats.conversion", "models", "windows"},
+    "formats.conversion": {
+        "batches",
+        "errors",
+        "formats.history",
+        "formats.reading",
+        "jsontext",
+        "models",
+        "windows",
+    },
+    "formats.history": {"formats", "formats.parts", "jsontext", "models", "runs"},
+    "formats.parts": {"errors", "jsontext"},
+    "formats.reading": {"errors", "formats.parts", "jsontext", "models"},
+    **{
+        f"formats.{name}": {"formats.history", "formats.parts", "formats.reading", "jsontext"}
+        for name in ("openai_chat", "openai_responses", "anthropic", "gemini", "ai_sdk")
+    },
     "runs": set(),
     "windows": {"errors", "messages", "models", "runs"},
     "health": set(),
@@ -43,7 +61,8 @@ ROOMS = {
 }
 
 # Modules that decide: pure, without I/O of their own.
-PURE = {"errors", "jsontext", "models", "queries", "runs"}
+FORMATS = {path.relative_to(ROOT / "lib").with_suffix("").as_posix() for path in (ROOT / "lib/formats").glob("*.py")}
+PURE = {"errors", "batches", "jsontext", "models", "queries", "runs", *FORMATS}
 
 
 def imports(path: Path) -> set[str]:
@@ -82,6 +101,13 @@ def test_no_endpoint_pays_for_the_shapes_of_answers() -> None:
             assert "lib.shapes" not in imports(path), path
 
 
+def test_formats_are_imported_where_they_are_asked_for_alone() -> None:
+    for folder in ("lib", "api"):
+        for path in (ROOT / folder).rglob("*.py"):
+            if path.parent.name != "formats":
+                assert not any(name.startswith("lib.formats.") for name in imports(path)), path
+
+
 def test_endpoints_are_thin() -> None:
     for path in (ROOT / "api").rglob("*.py"):
         assert not imports(path) & {"psycopg", "psycopg_pool", "pydantic", "tiktoken", "scripts"}, path
@@ -89,7 +115,7 @@ def test_endpoints_are_thin() -> None:
 
 
 def test_the_map_names_every_module() -> None:
-    for room in (ROOT / "lib", ROOT / "lib" / "web"):
+    for room in (ROOT / "lib", ROOT / "lib" / "web", ROOT / "lib" / "formats"):
         text = (room / "__init__.py").read_text()
         for path in room.glob("*.py"):
             assert path.stem == "__init__" or f"\n{path.stem} " in text, path

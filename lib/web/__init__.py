@@ -8,9 +8,9 @@ application  run an endpoint: routes methods to handlers, keys, the process's st
 Arrows: application -> log, requests, answers.
 """
 
-from lib.web.answers import Response, check_answer, etag, figures, listed, many, one, page, replay
+from lib.web.answers import Response, check_answer, etag, figures, listed, many, one, page, replay, shown
 from lib.web.application import App, Send, endpoint
-from lib.web.requests import Receive, Request, Scope
+from lib.web.requests import Receive, Request, Scope, off_the_loop
 
 __all__ = [
     "App",
@@ -25,7 +25,9 @@ __all__ = [
     "figures",
     "listed",
     "many",
+    "off_the_loop",
     "one",
     "page",
     "replay",
+    "shown",
 ]

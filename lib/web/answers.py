@@ -60,10 +60,20 @@ def listed(
     headers: dict[str, str] | None = None,
 ) -> Response:
     """`{"data": [texts], …members}`, of texts that are JSON."""
-    tail = f",{json.dumps(members, ensure_ascii=False)[1:]}" if members else "}"
     # One join, because the texts may be megabytes.
-    body = "".join(['{"data":[', ",".join(texts), "]", tail])
-    return Response(status, body.encode(), headers or {})
+    return shown("".join(["[", ",".join(texts), "]"]), members, status=status, headers=headers)
+
+
+def shown(
+    data: str,
+    members: Mapping[str, object] | None = None,
+    *,
+    status: int = 200,
+    headers: dict[str, str] | None = None,
+) -> Response:
+    """`{"data": data, …members}`, of data that is JSON text."""
+    tail = f",{json.dumps(members, ensure_ascii=False)[1:]}" if members else "}"
+    return Response(status, f'{{"data":{data}{tail}'.encode(), headers or {})
 
 
 def figures(members: Mapping[str, object], *, headers: dict[str, str] | None = None) -> Response:

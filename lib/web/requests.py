@@ -148,7 +148,9 @@ class Request:
             raise errors.InvalidHeader("Idempotency-Key must be 1 to 255 visible ASCII characters")
         return Idempotency(
             key,
-            await _off_the_loop(payload, lambda: jsontext.fingerprint(payload, members, without=without, place=place)),
+            await off_the_loop(
+                len(payload), lambda: jsontext.fingerprint(payload, members, without=without, place=place)
+            ),
         )
 
     @property
@@ -185,8 +187,10 @@ class Request:
         if keys and not any(matches):
             raise errors.Unauthorized
 
-    async def json[M: BaseModel](self, model: type[M], *, max_bytes: int = MAX_BODY_BYTES) -> Body[M]:
-        """The body; an absent one is an empty object.
+    async def json[M: BaseModel](
+        self, model: type[M] | Callable[[Any], type[M]], *, max_bytes: int = MAX_BODY_BYTES
+    ) -> Body[M]:
+        """The body as a model, or as the one that its value calls for; an absent one is an empty object.
 
         Raises PayloadTooLarge above max_bytes, UnsupportedMediaType, MalformedJson, InvalidBody.
         """
@@ -200,8 +204,12 @@ class Request:
             text = body.decode() or "{}"
         except UnicodeDecodeError as error:
             raise errors.MalformedJson(f"the body is not UTF-8: byte {error.start}") from None
-        validated = await _off_the_loop(text, lambda: _validated(model, jsontext.parse(text), errors.InvalidBody))
-        return Body(validated, text)
+
+        def read() -> M:
+            value = jsontext.parse(text)
+            return _validated(model if isinstance(model, type) else model(value), value, errors.InvalidBody)
+
+        return Body(await off_the_loop(len(text), read), text)
 
     async def _body(self, max_bytes: int) -> bytes:
         chunks: list[bytes] = []
@@ -236,9 +244,9 @@ def _reader() -> Executor:
     return ThreadPoolExecutor(1, "bodies")
 
 
-async def _off_the_loop[T](text: str, work: Callable[[], T]) -> T:
-    """What work makes of text, in a thread where that takes long."""
-    return await asyncio.get_running_loop().run_in_executor(_reader(), work) if len(text) > INLINE else work()
+async def off_the_loop[T](size: int, work: Callable[[], T]) -> T:
+    """What work makes of a text of size characters, in a thread where that takes long."""
+    return await asyncio.get_running_loop().run_in_executor(_reader(), work) if size > INLINE else work()
 
 
 def _validated[M: BaseModel](model: type[M], value: object, error: type[Problem]) -> M:

@@ -130,6 +130,7 @@ def pages() -> Iterator[Row]:
                 start = 0 if cursor is None and order == "asc" else cursor
                 parameters = {"context_id": context_id, "cursor": start, "at": None, "at_time": None, "limit": PAGE}
                 case = f"{context}, {name}"
+                yield Row(f"messages.NATIVE_PAGE[{order!r}]", case, most, parameters)
                 for at in (None, forked_at - 5, 10):
                     yield Row(f"messages.PAGE[{order!r}]", f"{case}, at {at}", most, {**parameters, "at": at})
             # A bisection looks 17 times.
@@ -166,6 +167,7 @@ def windows_of() -> Iterator[Row]:
             most = 2_000 if context_id == IMAGES_ID else 150
             asked = {"context_id": context_id, "overrides": Jsonb({"budget": 800, **policy}), **PLAIN}
             yield Row("windows.WINDOW", f"{history}, {name}", most, asked)
+            yield Row("windows.FORMAT_WINDOW", f"{history}, {name}", most, {**asked, "format": "anthropic"})
             yield Row("windows.WINDOW", f"{history}, {name}, figures", most, {**asked, "content": False})
             for at in (0, 50, LONG // 2, LONG - 5):
                 few = most if at > 50 else 150
@@ -206,6 +208,7 @@ def windows_of_forks() -> Iterator[Row]:
             asked = {"context_id": context_id, "overrides": Jsonb({"budget": 800, **policy}), **PLAIN}
             asked["content"] = context_id != LARGE_ID
             yield Row("windows.WINDOW", f"{context}, {name}", most, asked)
+        yield Row("windows.FORMAT_WINDOW", context, most, {**asked, "format": "anthropic"})
         for name in ("none", "all"):
             asked = {**asked, "overrides": Jsonb({"budget": 800, **POLICIES[name]}), "content": False}
             yield Row("windows.WINDOW", f"{context}, {name}, figures", most, asked)
@@ -279,6 +282,7 @@ def appends() -> Iterator[Row]:
     plain = {
         "context_id": LONG_ID,
         "body": BODY,
+        "format": "kata",
         "count": 1,
         "tokens": 1,
         "token_counts": [1],

@@ -1,32 +1,39 @@
 """POST /api/v1/contexts/{id}/messages: append a batch. GET: page through the messages."""
 
-from lib import db, errors, messages, tokens
-from lib.models import Append
+from lib import db, errors, formats, messages, tokens
+from lib.batches import Batch
+from lib.models import Append, appended_as
 from lib.queries import MessagesQuery
-from lib.web import Request, Response, check_answer, endpoint, etag, many, page, replay
+from lib.web import Request, Response, check_answer, endpoint, etag, many, off_the_loop, page, replay
 
 
 async def append_messages(request: Request) -> Response:
     context_id = request.context_id
     request.no_query()
-    body = await request.json(Append)
-    batch = body.model.messages
+    body = await request.json(appended_as)
+    append = body.model
+    if isinstance(append, Append):
+        batch = Batch(body.text, append.messages)
+        idempotency = await request.idempotency(body.text, "messages", "contextMetadata")
+    else:
+        batch = await off_the_loop(len(body.text), lambda: formats.parse(append, body.text))
+        idempotency = await request.idempotency(body.text, without=("expectedVersion",))
     # Before anything is stored: what was stored and cannot be answered, no retry would ever see.
-    check_answer(len(body.text.encode()) + len(batch) * messages.ENVELOPE_BYTES, "send less at once")
-    expected_versions = _expected_versions(body.model.expected_version, request.if_match_versions)
-    idempotency = await request.idempotency(body.text, "messages", "contextMetadata")
-    counted = iter(await tokens.count_all(message.texts() for message in batch if not message.token_count))
+    size = len(batch.body.encode()) - batch.native_bytes + len(batch.messages) * messages.ENVELOPE_BYTES
+    check_answer(size, "send less at once")
+    counted = iter(await tokens.count_all(message.texts() for message in batch.messages if not message.token_count))
     async with db.connection() as conn:
         try:
             appended = await messages.append(
                 conn,
                 context_id,
-                body=body.text,
-                batch=batch,
-                token_counts=[message.token_count or next(counted) for message in batch],
-                patches_metadata=body.model.context_metadata is not None,
-                expected_versions=expected_versions,
+                body=batch.body,
+                batch=batch.messages,
+                token_counts=batch.token_counts([message.token_count or next(counted) for message in batch.messages]),
+                patches_metadata=append.context_metadata is not None,
+                expected_versions=_expected_versions(append.expected_version, request.if_match_versions),
                 idempotency=idempotency,
+                format_name=append.format or "kata",
             )
         except errors.VersionConflict as conflict:
             if request.if_match is not None:
@@ -47,7 +54,9 @@ async def read_messages(request: Request) -> Response:
     context_id = request.context_id
     query = request.query(MessagesQuery)
     async with db.connection() as conn:
-        found = await messages.page(conn, context_id, **query.model_dump())
+        found = await messages.page(
+            conn, context_id, **query.model_dump(exclude={"include"}), native=query.include == "native"
+        )
     return page(found.rows, query.limit, lambda row: row.version, headers={"etag": etag(found.version)})
 
 

@@ -1,8 +1,8 @@
-"""GET /api/v1/contexts/{id}/window: what to send to a model next, within a token budget."""
+"""GET /api/v1/contexts/{id}/window: what to send to a model next, within a token budget, as its provider takes it."""
 
-from lib import db, windows
+from lib import db, formats, windows
 from lib.queries import WindowQuery
-from lib.web import Request, Response, check_answer, endpoint, figures, listed
+from lib.web import Request, Response, check_answer, endpoint, figures, listed, off_the_loop, shown
 
 
 async def read_window(request: Request) -> Response:
@@ -16,11 +16,17 @@ async def read_window(request: Request) -> Response:
             bare=query.policy == "none",
             at=query.at,
             content=query.include != "figures",
+            format_name=query.format,
         )
     headers = {"etag": window.etag}
     if query.include == "figures":
         return figures(window.figures, headers=headers)
-    response = listed(window.texts, window.figures, headers=headers)
+    if query.format == "kata":
+        response = listed(window.texts, window.figures, headers=headers)
+    else:
+        size = sum(len(text) for text in window.texts)
+        rendered = await off_the_loop(size, lambda: formats.render(window))
+        response = shown(rendered.data, {**window.figures, **rendered.figures}, headers=headers)
     check_answer(len(response.body), "page through the messages of the newest unit")
     return response
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.formats.examples import EXAMPLES, PNG
-from tests.formats.types import wrong
+from tests.formats.vendors import wrong
 
 NATIVES = ("anthropic", "gemini", "openai-chat", "openai-responses")
 

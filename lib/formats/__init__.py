@@ -1,0 +1,40 @@
+"""Formats: a window as a provider's request has it, and what a provider gave as messages of ours. Pure.
+
+conversion       both directions: a window's members and repairs, the body of an append
+history          the messages of a window: each call with its results, ids and names, repairs
+parts            what stands in messages: texts, media, refusals, arguments
+reading          a provider's own messages: values with their places, and what comes of them
+openai_chat      OpenAI's chat completions
+openai_responses OpenAI's responses
+anthropic        Anthropic's messages
+gemini           Google's generateContent
+ai_sdk           the AI SDK's model messages
+
+A format's module has two functions, render and parse. None is imported before a request names its format, nor is any
+other module here: a cold start pays for none.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lib.batches import Batch
+    from lib.formats.conversion import Rendered
+    from lib.models import ProviderAppend
+    from lib.windows import Window
+
+
+def render(window: "Window") -> "Rendered":
+    """A window in its format: accepted by that provider, whatever the window holds."""
+    from lib.formats import conversion  # noqa: PLC0415 - as said above
+
+    return conversion.render(window)
+
+
+def parse(append: "ProviderAppend", text: str) -> "Batch":
+    """The messages of an append in a provider's format, whose JSON text is given.
+
+    Raises InvalidBody, with pointers into what was sent, and PayloadTooLarge.
+    """
+    from lib.formats import conversion  # noqa: PLC0415 - as said above
+
+    return conversion.parse(append, text)

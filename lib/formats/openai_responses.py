@@ -1,0 +1,330 @@
+"""OpenAI's responses: `{"instructions"?, "input": [items]}`.
+
+Rules, in the order in which they are enforced: system texts that a window begins with are instructions; reasoning only
+with its encrypted content and in front of what it led to, else without it and without the ids of its turn's items; an
+item's id begins as its type's do, and once; call_ids of 1 to 64 characters, each once in a turn, and legal names;
+arguments that are JSON objects; an assistant says texts alone, its media come in a user message behind the results;
+every call has its output directly behind its turn.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from lib import jsontext
+from lib.formats.history import NO_RESULT, Call, History, Message
+from lib.formats.parts import Media, Refusal, linked
+from lib.formats.reading import Node, Parsed, Piece, content, pieces_of, reasoning, unknown
+
+# The items of one turn are messages of one assistant message: reasoning cannot be parted from what it led to.
+JOINS = True
+
+_ID = re.compile(r".{1,64}", re.DOTALL)
+_NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}", re.ASCII)
+
+# What a client answers with an item of its own, and what that is called.
+OUTPUTS = {
+    "function_call": "function_call_output",
+    "custom_tool_call": "custom_tool_call_output",
+    "computer_call": "computer_call_output",
+    "shell_call": "shell_call_output",
+    "apply_patch_call": "apply_patch_call_output",
+}
+
+# Other items that are not the assistant's.
+CLIENTS = frozenset({"mcp_approval_response", "local_shell_call_output", "tool_search_output", "compaction_trigger"})
+
+# What an item's id begins with.
+IDS = {"message": "msg", "function_call": "fc", "reasoning": "rs", "custom_tool_call": "ctc"}
+
+# Members that may be null. OpenAI's SDK writes others as null that were absent, which the API refuses.
+NULLABLE = frozenset({"phase", "encrypted_content", "output", "error"})
+
+DETAILS = ("auto", "low", "high", "original")
+
+PARTS = ("input_text", "input_image", "input_file")
+
+
+def render(history: History) -> dict[str, Any]:
+    """The members of a request."""
+    history.rename(_ID, whole=False)
+    instructions: list[str] = []
+    items: list[dict[str, Any]] = []
+    seen: set[str] = set()
+    for message in history.messages:
+        moved: list[dict[str, Any]] = []
+        if message.native is not None:
+            items += _given(history, message, seen)
+        elif message.role == "system" and not items:
+            instructions += [part["text"] for part in _inputs(history, message) if part["text"]]
+        elif message.role == "assistant":
+            items += _turn(history, message, moved)
+        else:
+            items += _said(history, message)
+        for call in message.results:
+            if call.kind in OUTPUTS:
+                items.append(_output(history, call))
+        if moved:
+            items.append({"role": "user", "content": moved})
+    head = {"instructions": "\n\n".join(instructions)} if instructions else {}
+    return {**head, "input": items}
+
+
+def _said(history: History, message: Message) -> list[dict[str, Any]]:
+    said = message.content if isinstance(message.content, str) else _inputs(history, message)
+    if said == []:
+        history.repair(message, "empty_dropped", "a message without content")
+        return []
+    return [{"role": message.role, "content": said}]
+
+
+def _inputs(history: History, message: Message) -> list[dict[str, Any]]:
+    """The content as parts of an input."""
+    parts: list[dict[str, Any]] = []
+    for piece in history.pieces(message):
+        if isinstance(piece, str):
+            parts.append({"type": "input_text", "text": piece})
+        elif isinstance(piece, Refusal):
+            history.repair(message, "part_to_text", "a refusal")
+            parts.append({"type": "input_text", "text": piece.text})
+        elif message.role == "system" or not (part := _input(history, message, piece)):
+            history.dropped(message, piece.kind)
+        else:
+            parts.append(part)
+    return parts
+
+
+def _input(history: History, message: Message, media: Media) -> dict[str, Any] | None:
+    if media.kind == "image":
+        detail = history.detail(message, media, DETAILS)
+        return {"type": "input_image", "image_url": media.link} | ({"detail": detail} if detail else {})
+    if media.kind == "audio":
+        return None
+    if media.file_id:
+        return {"type": "input_file", "file_id": media.file_id}
+    if media.url:
+        return {"type": "input_file", "file_url": media.url}
+    return {"type": "input_file", "filename": media.name or "file", "file_data": media.data_url}
+
+
+def _turn(history: History, message: Message, moved: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """An assistant's message: an item for each text and each call."""
+    items: list[dict[str, Any]] = []
+    for piece in history.pieces(message):
+        if isinstance(piece, Media):
+            if part := _input(history, message, piece):
+                history.repair(message, "part_moved", f"{piece.kind}, into a user message behind it")
+                moved.append(part)
+            else:
+                history.dropped(message, piece.kind)
+            continue
+        if isinstance(piece, Refusal):
+            history.repair(message, "part_to_text", "a refusal")
+        text = piece if isinstance(piece, str) else piece.text
+        if text or not message.calls:
+            items.append({"role": "assistant", "content": text})
+    for call, made in zip(message.calls, message.tool_calls or (), strict=True):
+        call.kind = "function_call"
+        name = history.name(message, made["function"]["name"], _NAME)
+        arguments = history.arguments_text(message, made["function"]["arguments"])
+        items.append({"type": "function_call", "call_id": call.sent, "name": name, "arguments": arguments})
+    if not items and not moved:
+        history.repair(message, "empty_dropped", "a message without content")
+    return items
+
+
+def _given(history: History, message: Message, seen: set[str]) -> list[dict[str, Any]]:
+    """The items that this format gave, but for what no model of it takes."""
+    items: list[dict[str, Any]] = message.native
+    history.unmarked(message, items)
+    for item in items:
+        _without_nulls(history, message, item)
+        parts = item.get("content")
+        if isinstance(parts, list) and item.get("type", "message") == "message":
+            item["content"] = [part for part in parts if _sendable(history, message, part)]
+            history.unmarked(message, item["content"])
+    calls = iter(message.calls)
+    for item in items:
+        if (kind := item.get("type")) in OUTPUTS:
+            call = next(calls)
+            item["call_id"] = call.sent
+            # A screenshot cannot be made up.
+            if kind != "computer_call" or (call.result and call.result.native):
+                call.kind = kind
+            if "name" in item:
+                item["name"] = history.name(message, item["name"], _NAME)
+            if kind == "function_call":
+                item["arguments"] = history.arguments_text(message, item["arguments"])
+    answered = {call.sent for call in message.calls if call.kind}
+    kept = [item for item in items if item.get("type") not in OUTPUTS or item["call_id"] in answered]
+    for _ in range(len(items) - len(kept)):
+        history.dropped(message, "computer_call")
+    kept = _reasoned(history, message, kept, seen)
+    if any(item.get("content") == [] and item.get("type", "message") == "message" for item in kept):
+        kept = [item for item in kept if item.get("content") != [] or item.get("type", "message") != "message"]
+        history.repair(message, "empty_dropped", "a message without content")
+    return kept
+
+
+def _without_nulls(history: History, message: Message, item: dict[str, Any]) -> None:
+    for name in [name for name, value in item.items() if value is None and name not in NULLABLE]:
+        del item[name]
+        history.repair(message, "member_dropped", f"{name}, which was null")
+
+
+def _sendable(history: History, message: Message, part: Any) -> bool:
+    if part.get("type") not in PARTS or isinstance(_piece(Node(part, ())), str | Media) or "file_id" in part:
+        return True
+    history.dropped(message, part["type"])
+    return False
+
+
+def _reasoned(history: History, message: Message, items: list[dict[str, Any]], seen: set[str]) -> list[dict[str, Any]]:
+    """Items with reasoning where it may stand, and with ids where all reasoning of the turn is there."""
+    kept: list[dict[str, Any]] = []
+    lost = False
+    for item in reversed(items):
+        if item.get("type") == "reasoning" and (
+            not item.get("encrypted_content") or not kept or item.get("id") in seen
+        ):
+            history.repair(message, "reasoning_dropped", "reasoning without encrypted_content or what it led to")
+            lost = True
+        else:
+            kept.insert(0, item)
+    for item in kept:
+        kind = item.get("type", "message")
+        if "id" not in item:
+            continue
+        if not isinstance(item["id"], str) or not item["id"].startswith(IDS.get(kind, "")) or item["id"] in seen:
+            why = "is not legal, or is used again"
+        elif lost and kind != "reasoning":
+            why = "belongs to reasoning that is not sent"
+        else:
+            seen.add(item["id"])
+            continue
+        history.repair(message, "member_dropped", f"the id of an item of type {kind}, which {why}")
+        del item["id"]
+    return kept
+
+
+def _output(history: History, call: Call) -> dict[str, Any]:
+    """The item that answers a call."""
+    if call.result is None:
+        return _made(call, NO_RESULT, failed=True)
+    result = call.result
+    if result.failed:
+        history.repair(result, "member_dropped", "that the call failed")
+    if result.native is None:
+        texts = result.content if isinstance(result.content, str) else _inputs(history, result)
+        return _made(call, texts or "", failed=result.failed)
+    item: dict[str, Any] = result.native[0]
+    if item["type"] != OUTPUTS[call.kind]:
+        output = item.get("output")
+        return _made(call, output if isinstance(output, str) else jsontext.write(output), failed=result.failed)
+    _without_nulls(history, result, item)
+    history.unmarked(result, [item])
+    item["call_id"] = call.sent
+    return item
+
+
+def _made(call: Call, output: str | list[dict[str, Any]], *, failed: bool) -> dict[str, Any]:
+    """An output of our own making, as the kind of its call has it."""
+    item: dict[str, Any] = {"type": OUTPUTS[call.kind], "call_id": call.sent, "output": output}
+    if call.kind in {"shell_call", "apply_patch_call"} and not isinstance(output, str):
+        output = "\n".join(part["text"] for part in output if part["type"] == "input_text")
+    if call.kind == "shell_call":
+        outcome = {"type": "exit", "exit_code": int(failed)}
+        return {**item, "output": [{"stdout": output, "stderr": "", "outcome": outcome}]}
+    if call.kind == "apply_patch_call":
+        return {**item, "output": output, "status": "failed" if failed else "completed"}
+    return item
+
+
+def parse(node: Node) -> Iterator[Parsed]:
+    """What an item is in ours. Raises Wrong."""
+    given = node.get("type")
+    kind = given.text() if given else "message"
+    parsed = Parsed("assistant")
+    if kind == "message":
+        yield _message(node)
+        return
+    if kind == "item_reference":
+        raise node.wrong("is not taken: send the item that it refers to")
+    if kind in OUTPUTS:
+        _call(parsed, node, kind)
+    elif kind in OUTPUTS.values():
+        parsed.role = "tool"
+        parsed.tool_call_id = node.need("call_id").call_id()
+        output = node.need("output")
+        readable = isinstance(output.value, str | list) and kind in {"function_call_output", "custom_tool_call_output"}
+        pieces = pieces_of(output, _piece) if readable else [jsontext.write(jsontext.read(output.json))]
+        parsed.content = content(pieces, plain=not isinstance(output.value, list))
+    elif kind == "reasoning":
+        summary = node.need("summary").items() + (node.get("content") or Node([], ())).items()
+        parsed.content = [reasoning("\n\n".join(part.need("text").text() for part in summary))]
+        if item_id := node.get("id"):
+            item_id.text()
+    else:
+        parsed.role = "user" if kind in CLIENTS else "assistant"
+        parsed.content = [unknown(kind)]
+    if parsed.role != "tool" or _equal(parsed) != node.value:
+        parsed.native = f"[{node.json}]"
+    yield parsed
+
+
+def _message(node: Node) -> Parsed:
+    role = node.need("role").one_of("developer", "system", "user", "assistant")
+    said = node.need("content")
+    read = _output_piece if role == "assistant" else _piece
+    parsed = Parsed("system" if role == "developer" else role)
+    parsed.content = content(pieces_of(said, read), plain=isinstance(said.value, str) or role == "assistant")
+    if role == "assistant" or _equal(parsed) != node.value:
+        parsed.native = f"[{node.json}]"
+    return parsed
+
+
+def _piece(node: Node) -> Piece:
+    kind = node.need("type").text()
+    if kind in {"input_text", "output_text"}:
+        return node.need("text").text()
+    if kind == "refusal":
+        return Refusal(node.need("refusal").text())
+    value = node.value
+    if kind == "input_image":
+        detail = value.get("detail")
+        found = linked("image", value.get("image_url"), detail=detail if isinstance(detail, str) else "")
+        return found or unknown(kind)
+    if kind == "input_file":
+        name = value.get("filename")
+        if isinstance(value.get("file_id"), str):
+            return Media("file", file_id=value["file_id"])
+        link = value.get("file_data") or value.get("file_url")
+        return linked("file", link, name=name if isinstance(name, str) else "") or unknown(kind)
+    return unknown(kind)
+
+
+def _output_piece(node: Node) -> Piece:
+    if node.need("type").value in PARTS:
+        raise node.need("type").wrong("must be output_text or refusal in a message of the assistant")
+    return _piece(node)
+
+
+def _call(parsed: Parsed, node: Node, kind: str) -> None:
+    call_id = node.need("call_id").call_id()
+    if kind == "function_call":
+        parsed.call(call_id, node.need("name").name(), node.need("arguments").text())
+    elif kind == "custom_tool_call":
+        parsed.call(call_id, node.need("name").name(), jsontext.write({"input": node.need("input").text()}))
+    else:
+        hidden = {"type", "id", "call_id", "status"}
+        action = {name: value for name, value in node.object().items() if name not in hidden}
+        parsed.call(call_id, kind, jsontext.write(action))
+
+
+def _equal(parsed: Parsed) -> dict[str, Any] | None:
+    """What this format makes of a message that is no assistant's."""
+    message = Message(0, parsed.role, parsed.content)
+    if parsed.role == "tool":
+        call_id = parsed.tool_call_id or ""
+        return _output(History(), Call(call_id, call_id, message, "function_call"))
+    return next(iter(_said(History(), message)), None)
