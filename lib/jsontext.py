@@ -25,6 +25,9 @@ MAX_CONTAINERS = 200_000
 # Characters of the longest number that is a double to its last digit (2**-1074 has 1,074 decimals), and some more.
 _MAX_NUMBER = 1_100
 
+# Of the largest integer that is a double.
+MAX_DIGITS = 308
+
 # Only a text with one of these can hold a number beyond a double, whose largest has 309 digits. Two searches, each from
 # where one may start, because neither may hold the interpreter for long.
 _EXPONENT = re.compile(r"(?<=[0-9])[eE]")
@@ -126,21 +129,32 @@ def fingerprint(text: str, members: Collection[str] = (), *, without: Collection
 
 def _exact_float(digits: str) -> float | str:
     value = float(digits)
+    if not math.isfinite(value):
+        raise ValueError("beyond a double")
     # No string that parse takes has a NUL, so none can be taken for a number.
     return value if repr(value) == digits else f"\0{digits}"
 
 
 def _exact_int(digits: str) -> int | str:
+    if len(digits) > MAX_DIGITS:
+        raise ValueError("beyond a double")
     return f"\0{digits}" if digits == "-0" else int(digits)
 
 
-_exact = json.JSONDecoder(parse_float=_exact_float, parse_int=_exact_int).decode
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is no JSON")
+
+
+_exact = json.JSONDecoder(parse_float=_exact_float, parse_int=_exact_int, parse_constant=_no_number).decode
 _compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _NUMBER = re.compile(r'"\\u0000([^"]*)"')
 
 
 def read(text: str) -> Any:
-    """The value of a JSON text that parse takes, from which write makes a text with the same digits in its numbers."""
+    """The value of a JSON text, from which write makes a text with the same digits in its numbers.
+
+    Raises ValueError where it is no JSON or has a number beyond a double. What else parse refuses it does not look for.
+    """
     return _exact(text)
 
 

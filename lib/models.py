@@ -316,7 +316,10 @@ type TokenCounts = Annotated[list[Tokens], FailFast()]
 class ProviderAppend(Sent):
     """The body of an append in a provider's format: all of it is stored, or nothing."""
 
-    format: Format = Field(description="The format that messages are in, as that provider gave or was sent them.")
+    format: Format = Field(
+        description="The format that messages are in, as that provider gave or was sent them.",
+        json_schema_extra={"enum": ["openai-chat", "openai-responses", "anthropic", "gemini", "ai-sdk"]},
+    )
     messages: Annotated[list[dict[str, Any]], Field(min_length=1), FailFast()] = Field(
         description="The provider's own messages, contents or items, oldest first: at most 1,000 of ours come of them. "
         "A turn with several results becomes as many messages, the items of one turn of the assistant become one."
@@ -341,7 +344,7 @@ class ProviderAppend(Sent):
 def appended_as(value: Any) -> type[Append | ProviderAppend]:
     """The model of an append's body."""
     given = value.get("format") if isinstance(value, dict) else None
-    return Append if given in {None, "kata"} else ProviderAppend
+    return Append if given is None or given == "kata" else ProviderAppend
 
 
 class Idempotency(NamedTuple):

@@ -9,7 +9,8 @@ from uuid import UUID
 
 from pydantic import Field
 
-from lib.models import ClearToolResults, CompactionDue, Content, Model, Policy, Role, ToolCall
+from lib.formats.history import Code
+from lib.models import ClearToolResults, CompactionDue, Content, Format, Model, Policy, Role, ToolCall
 
 
 class Context(Model):
@@ -54,6 +55,16 @@ class Message(Model):
     token_count: int = Field(description="Tokens, as they were sent or counted; what windows are chosen by.")
     has_embedding: bool = Field(description="Whether an embedding was stored with it.")
     created_at: datetime = Field(description="When it was said, in UTC; never before the message before it.")
+
+
+class NativeMessage(Message):
+    """A stored message, and what a provider gave of it."""
+
+    native_format: Format | None = Field(description="The format that native is in; null where there is none.")
+    native: Any = Field(
+        description="What the provider gave, to the letter, as this format's append takes it; null where the format "
+        "makes an equal one of the message."
+    )
 
 
 class ClearedMessage(Message):
@@ -153,6 +164,24 @@ class WindowFigures(Model):
         description="Where a compaction is due by the policy, up to where; null where none is, or none would pay."
     )
     policy: WindowPolicy = Field(description="How the window was chosen, with every member as it was in effect.")
+
+
+class Repair(Model):
+    """What was changed in a window, so that a provider takes it."""
+
+    version: int | None = Field(description="The message's version; null for a summary.")
+    code: Code = Field(description="The kind of change. Codes never change.")
+    detail: str = Field(description="What was changed, for people.")
+
+
+class Repairs(Model):
+    """What stands beside a window in a provider's format besides."""
+
+    repairs: list[Repair] = Field(
+        description="The newest 1,000 changes without which the provider would refuse the window, or that it has no "
+        "form for, by version. Only in a provider's format."
+    )
+    repair_count: int = Field(description="The number of all such changes. Only in a provider's format.")
 
 
 class Compaction(Model):

@@ -16,7 +16,7 @@ ARROWS = {
     "tokens": set(),
     "models": {"errors"},
     "queries": {"errors", "jsontext", "models"},
-    "shapes": {"models"},
+    "shapes": {"formats.history", "models"},
     "contexts": {"errors", "models"},
     "lists": {"contexts", "errors", "models"},
     "messages": {"errors", "models"},
@@ -104,7 +104,7 @@ def test_no_endpoint_pays_for_the_shapes_of_answers() -> None:
 def test_formats_are_imported_where_they_are_asked_for_alone() -> None:
     for folder in ("lib", "api"):
         for path in (ROOT / folder).rglob("*.py"):
-            if path.parent.name != "formats":
+            if path.parent.name != "formats" and path.stem != "shapes":
                 assert not any(name.startswith("lib.formats.") for name in imports(path)), path
 
 

@@ -205,6 +205,9 @@ class TestExamples:
         step("getWindow", 200, "cleared")
         step("forkContext", 201, "answer", "answer")
         step("listForks", 200, "page")
+        step("appendMessages", 201, "provider", "provider")
+        step("listMessages", 200, "native", include="native", cursor=6)
+        step("getWindow", 200, "provider", format="anthropic", policy="none", budget=32)
         step("deleteContext", 200, "deleted")
 
         assert stable(answers) == stable(shown)

@@ -137,7 +137,7 @@ def _given(history: History, message: Message) -> list[Block | str]:
     blocks = _blocks(history, message)
     calls = iter(message.calls)
     kept: list[Block | str] = []
-    answered = {block.get("tool_use_id") for block in blocks if isinstance(block, dict)}
+    answered = [block.get("tool_use_id") for block in blocks if isinstance(block, dict)]
     for block in blocks:
         kind = "" if isinstance(block, str) else block["type"]
         if kind == "tool_use" and isinstance(block, dict):

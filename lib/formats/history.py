@@ -7,7 +7,7 @@ import hashlib
 import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from lib import jsontext
 from lib.formats import parts
@@ -25,6 +25,27 @@ CONTINUED = "(conversation continues)"
 # Of an id or a name in a repair's detail, in characters; ids may have 4,096.
 SHOWN = 80
 
+type Code = Literal[
+    "call_answered",
+    "part_moved",
+    "member_dropped",
+    "text_trimmed",
+    "result_dropped",
+    "result_moved",
+    "message_moved",
+    "id_changed",
+    "name_changed",
+    "arguments_wrapped",
+    "empty_dropped",
+    "part_dropped",
+    "part_to_text",
+    "reasoning_dropped",
+    "role_changed",
+    "user_added",
+    "signature_skipped",
+    "cache_mark_dropped",
+]
+
 _ILLEGAL = re.compile(r"[^a-zA-Z0-9_-]")
 
 
@@ -35,7 +56,7 @@ class Repair(NamedTuple):
     """
 
     version: int | None
-    code: str
+    code: Code
     detail: str
 
 
@@ -108,7 +129,7 @@ class History:
                     message.results.append(call)
                     self.repair(message, "call_answered", f"{shown(call.id)} has no result: {NO_RESULT}")
 
-    def repair(self, message: Message, code: str, detail: str) -> None:
+    def repair(self, message: Message, code: Code, detail: str) -> None:
         """Notes a repair of a message."""
         self.repairs.append(Repair(message.version or None, code, detail))
 

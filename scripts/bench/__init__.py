@@ -4,6 +4,7 @@ __main__  the command
 sql       statements beside the least that PostgreSQL can do
 windows   windows by the size of the history, policy by policy, and what clearing adds
 forks     forks beside a bare INSERT, and reads of them beside those of what is no fork
+formats   windows in each provider's format beside those in our own
 costs     what windows cost their user, by policy, on transcripts replayed: `--costs`
 http      the dev server's requests per second beside a no-op's, and its memory
 imports   what a cold start pays to import each endpoint file

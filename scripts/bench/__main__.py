@@ -18,7 +18,7 @@ import psycopg
 from psycopg import AsyncConnection
 
 from scripts import migrate, replay
-from scripts.bench import against, bundle, costs, forks, http, imports, sql, windows
+from scripts.bench import against, bundle, costs, forks, formats, http, imports, sql, windows
 from scripts.bench.report import Report
 from scripts.bench.trees import RevisionError
 from scripts.load import LoadError
@@ -30,6 +30,7 @@ async def _in_process(report: Report, url: str, *, million: bool) -> UUID:
         context_id = await sql.measure(report, conn, million=million)
         await windows.measure(report, conn, million=million)
         await forks.measure(report, conn, million=million)
+        await formats.measure(report, conn, context_id)
         return context_id
 
 
@@ -53,6 +54,7 @@ def _measure_all(report: Report, *, million: bool) -> None:
         context_id = asyncio.run(_in_process(report, url, million=million))
         asyncio.run(costs.measure(report, url))
         http.measure(report, url, context_id)
+        formats.measure_http(report, url, context_id)
         imports.measure(report)
         bundle.measure(report, url)
 

@@ -41,9 +41,10 @@ A **context** is one conversation, a container of messages. A **message** is one
 **version** is a message's number in its context: 1, 2, 3 … without gaps. A **window** is what to send to a model \
 next, within a budget of tokens: a **head**, which always goes first, and the **run**, the newest messages. A **unit** \
 is a message that is no tool message and the tool messages directly behind it; a run holds whole units. A **policy** \
-is how a context's windows are chosen unless a request says otherwise. A **compaction** is a summary that stands in \
-for all messages up to a version in windows, and deletes nothing. A **fork** is a context that shares another's \
-history up to a version, without copying it.
+is how a context's windows are chosen unless a request says otherwise. A **format** is the shape of a provider's \
+request, and a **repair** what was changed so that the provider accepts a window. A **compaction** is a summary that \
+stands in for all messages up to a version in windows, and deletes nothing. A **fork** is a context that shares \
+another's history up to a version, without copying it.
 
 Bodies and answers are JSON in UTF-8, times are RFC 3339 in UTC. Members and parameters that are unknown or given more \
 than once are refused. HEAD works where GET does, and OPTIONS everywhere. Every error is a problem document \
@@ -212,18 +213,20 @@ APPEND_MESSAGES = operation(
     "appendMessages",
     "Messages",
     "Append a batch of messages",
-    "Stores all of the messages and the patch of the context's metadata, or nothing. An Idempotency-Key belongs to "
-    "its context, stands for messages and contextMetadata, and is looked at before expectedVersion and If-Match. "
-    "If-Match takes the ETag of messages, of a window or of the context, of which only the version counts. Without "
-    "any of these, writers queue, and each append is stored behind the one before.",
+    "Stores all of the messages and the patch of the context's metadata, or nothing. With a format, messages are what "
+    "that provider gave or was sent: they are stored as messages of ours, beside what was given where that is needed "
+    "to give it back equal. An Idempotency-Key belongs to its context, stands for messages and contextMetadata, with a "
+    "format for all but expectedVersion, and is looked at before expectedVersion and If-Match. If-Match takes the ETag "
+    "of messages, of a window or of the context, of which only the version counts. Without any of these, writers "
+    "queue, and each append is stored behind the one before.",
     answers={201: ("The stored messages.", "AppendAnswer", ["VersionETag", "Idempotent-Replayed"])},
     problems={
         **ON_A_CONTEXT,
         **meaning(InvalidParameter, InvalidHeader, VersionConflict, PreconditionFailed, IdempotencyKeyReused),
-        PayloadTooLarge: "the body is larger than 4,500,000 bytes, or with 400 more for each message: nothing was "
-        "stored",
+        PayloadTooLarge: "the body is larger than 4,500,000 bytes, or with 400 more for each message, or a message "
+        "with what was given of it than 4,400,000: nothing was stored",
     },
-    body=models.Append,
+    body=[models.Append, models.ProviderAppend],
     parameters=[IDEMPOTENCY_KEY, IF_MATCH],
 )
 
@@ -235,7 +238,9 @@ GET_WINDOW = operation(
     "where the run has left it behind. Then the run: as many of the newest units as the rest of the budget takes, and "
     "whose JSON is within 4,400,000 bytes. Where no unit fits, the newest one is the run, and overBudget is true. An "
     "answer whose call lies before the run is left out. Parameters count instead of the policy's members; together "
-    "they are brought within limits and never refused, and policy in the answer shows what was in effect.",
+    "they are brought within limits and never refused, and policy in the answer shows what was in effect. In a "
+    "provider's format, data has the members to put into its request, which it accepts whatever the history holds; "
+    "repairs say what had to be changed for that, and nothing in the store is.",
     answers={200: ("The window.", "WindowAnswer", ["WindowETag"])},
     problems={
         **ON_A_CONTEXT,

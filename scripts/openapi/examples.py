@@ -20,6 +20,7 @@ from lib.errors import (
     Problem,
     VersionConflict,
 )
+from lib.formats.history import CONTINUED
 
 type Example = dict[str, Any]
 
@@ -31,6 +32,7 @@ COMPACTED_AT = "2026-11-21T09:03:33.090184Z"
 UNDONE_AT = "2026-11-21T09:03:33.101562Z"
 CHANGED_AT = "2026-11-21T09:03:33.120394Z"
 FORKED_AT = "2026-11-21T09:03:33.160227Z"
+PROVIDED_AT = "2026-11-21T09:03:33.190541Z"
 DELETED_AT = "2026-11-21T09:03:33.223748Z"
 
 
@@ -61,7 +63,7 @@ def _context(**members: Any) -> Example:
     }
 
 
-def _message(version: int, role: str, content: str | None, tokens: int, **members: Any) -> Example:
+def _message(version: int, role: str, content: str | list[Example] | None, tokens: int, **members: Any) -> Example:
     return {
         # An example of a version 4 UUID, another one for each message.
         "id": str(UUID(int=0x8E1C2A90_5B7D_4F36_A1C4_D2E3F4A5B600 + version)),
@@ -113,6 +115,14 @@ TURN: Example = {
     "expectedVersion": 2,
     "contextMetadata": {"state": "shipped"},
 }
+PROVIDERS_TURN: Example = {
+    "role": "assistant",
+    "content": [
+        {"type": "thinking", "thinking": "The user is in a hurry.", "signature": "c2lnbmF0dXJl"},
+        {"type": "text", "text": "It arrives tomorrow."},
+    ],
+}
+PROVIDERS: Example = {"format": "anthropic", "model": "claude-opus-4-8", "messages": [PROVIDERS_TURN]}
 COMPACTION: Example = {"throughVersion": 2, "summary": "A lamp was ordered: order 1042.", "expectedNumber": 0}
 CHANGE: Example = {
     "name": "Order 1042, shipped",
@@ -131,6 +141,17 @@ STORED = [
     _message(5, "tool", '{"status": "shipped"}', 7, toolCallId="call_1", toolName="find_order"),
     _message(6, "assistant", "It has been shipped.", 5, model="gpt-4o"),
 ]
+THOUGHT = _message(
+    7,
+    "assistant",
+    [
+        {"type": "reasoning", "text": "The user is in a hurry."},
+        {"type": "text", "text": "It arrives tomorrow."},
+    ],
+    11,
+    model="claude-opus-4-8",
+    createdAt=PROVIDED_AT,
+)
 APPENDED: Example = {
     "metadata": {"state": "shipped", "channel": "mail", "customer": "customer-7"},
     "messageCount": 6,
@@ -145,6 +166,15 @@ CHANGED: Example = {
     "policy": {name: value for name, value in POLICY.items() if name != "step"}
     | {"clearToolResults": {"keepTokens": 4}},
     "updatedAt": CHANGED_AT,
+}
+DELETED: Example = {
+    **CHANGED,
+    "externalId": None,
+    "messageCount": 7,
+    "totalTokens": 55,
+    "latestVersion": 7,
+    "updatedAt": DELETED_AT,
+    "deletedAt": DELETED_AT,
 }
 MADE: Example = {
     "number": 1,
@@ -233,6 +263,17 @@ WITH_CLEARED = _figures(
     policy={"step": 0, "clearToolResults": {"keepTokens": 4}},
 )
 
+PROVIDERS_WINDOW = _figures(
+    budget=32,
+    usedTokens=32,
+    totalTokens=55,
+    firstVersion=4,
+    lastVersion=7,
+    droppedCount=3,
+    tokensToEdge=0,
+    policy={"budget": 32, "keepRequest": False, "step": 0, "compactionDue": None},
+)
+
 # operationId → name → what it shows, and the body.
 REQUESTS: dict[str, dict[str, tuple[str, Example]]] = {
     "createContext": {"new": ("A context with an id of the client's own", NEW)},
@@ -242,6 +283,7 @@ REQUESTS: dict[str, dict[str, tuple[str, Example]]] = {
     "appendMessages": {
         "import": ("Two messages of the past, one with a tokenCount of the client's", IMPORT),
         "turn": ("A turn with a tool call, stored if nobody else has appended since version 2", TURN),
+        "provider": ("What Anthropic's model answered, as it came", PROVIDERS),
     },
     "makeCompaction": {
         "summary": ("A summary of the first two messages, kept if no other compaction is in force", COMPACTION)
@@ -261,10 +303,19 @@ ANSWERS: dict[tuple[str, int], dict[str, tuple[str, Example]]] = {
     ("appendMessages", 201): {
         "import": ("Stored with the times that were sent", {"data": IMPORTED}),
         "turn": ("Stored, with tokens counted", {"data": STORED}),
+        "provider": ("Stored as a message of ours", {"data": [THOUGHT]}),
     },
     ("getContext", 200): {"appended": ("After both appends", {"data": _context(**APPENDED)})},
     ("listMessages", 200): {
         "page": ("?limit=2", {"data": IMPORTED, "nextCursor": 2, "hasMore": True}),
+        "native": (
+            "?include=native&cursor=6",
+            {
+                "data": [{**THOUGHT, "nativeFormat": "anthropic", "native": PROVIDERS_TURN}],
+                "nextCursor": None,
+                "hasMore": False,
+            },
+        ),
     },
     ("getWindow", 200): {
         "plain": (
@@ -281,6 +332,35 @@ ANSWERS: dict[tuple[str, int], dict[str, tuple[str, Example]]] = {
             "Once the compaction is undone, and by the changed policy",
             {"data": [IMPORTED[1], *STORED[:2], CLEARED, STORED[3]], **WITH_CLEARED},
         ),
+        "provider": (
+            "?format=anthropic&policy=none&budget=32",
+            {
+                "data": {
+                    "messages": [
+                        {"role": "user", "content": CONTINUED},
+                        {
+                            "role": "assistant",
+                            "content": [
+                                {"type": "tool_use", "id": "call_1", "name": "find_order", "input": {"number": 1042}}
+                            ],
+                        },
+                        {
+                            "role": "user",
+                            "content": [
+                                {"type": "tool_result", "tool_use_id": "call_1", "content": '{"status": "shipped"}'}
+                            ],
+                        },
+                        {
+                            "role": "assistant",
+                            "content": [{"type": "text", "text": "It has been shipped."}, *PROVIDERS_TURN["content"]],
+                        },
+                    ]
+                },
+                **PROVIDERS_WINDOW,
+                "repairs": [{"version": 4, "code": "user_added", "detail": "in front of the assistant"}],
+                "repairCount": 1,
+            },
+        ),
     },
     ("makeCompaction", 201): {"made": ("Number 1, with tokens counted", {"data": MADE})},
     ("listCompactions", 200): {"page": ("All of them", {"data": [MADE], "nextCursor": None, "hasMore": False})},
@@ -292,7 +372,7 @@ ANSWERS: dict[tuple[str, int], dict[str, tuple[str, Example]]] = {
     ("deleteContext", 200): {
         "deleted": (
             "As it was, and deletedAt",
-            {"data": _context(**CHANGED | {"externalId": None, "updatedAt": DELETED_AT, "deletedAt": DELETED_AT})},
+            {"data": _context(**DELETED)},
         )
     },
     ("getHealth", 200): {

@@ -66,7 +66,7 @@ HEADERS: dict[str, Schema] = {
     },
     "WindowETag": {
         "description": "The version that the answer shows; behind a dot, once policies or compactions of the context, "
-        "or those that a fork shares, have changed, a number that moves with them.",
+        "or those that a fork shares, have changed, and in a provider's format, a number that moves with them.",
         "required": True,
         "schema": {"type": "string", "pattern": r'^"[0-9]+(\.[0-9]+)?"$'},
     },
@@ -129,7 +129,7 @@ def operation(
     answers: Mapping[int, tuple[str, str, Sequence[str]]],
     problems: Meanings,
     query: type[BaseModel] | None = None,
-    body: type[BaseModel] | None = None,
+    body: type[BaseModel] | Sequence[type[BaseModel]] = (),
     body_required: bool = True,
     parameters: Sequence[Schema] = (),
     public: bool = False,
@@ -139,7 +139,9 @@ def operation(
     if given := [*(query_parameters(query) if query else ()), *parameters]:
         described["parameters"] = given
     if body:
-        content = _content(ref(body.__name__), examples.REQUESTS[operation_id])
+        models = [body] if isinstance(body, type) else body
+        refs = [ref(model.__name__) for model in models]
+        content = _content(refs[0] if len(refs) == 1 else {"oneOf": refs}, examples.REQUESTS[operation_id])
         described["requestBody"] = {"required": body_required, "content": content}
     responses = {
         str(status): _answer(text, _content(ref(schema), examples.ANSWERS[operation_id, status]), headers)

@@ -12,13 +12,22 @@ type Schema = dict[str, Any]
 
 REF = "#/components/schemas/{model}"
 
-TAKEN = (models.NewContext, models.ContextPatch, models.Append, models.NewCompaction, models.NewFork)
+TAKEN = (
+    models.NewContext,
+    models.ContextPatch,
+    models.Append,
+    models.ProviderAppend,
+    models.NewCompaction,
+    models.NewFork,
+)
 ANSWERED = (
     shapes.Context,
     shapes.Message,
+    shapes.NativeMessage,
     shapes.ClearedMessage,
     shapes.Summary,
     shapes.WindowFigures,
+    shapes.Repairs,
     shapes.Compaction,
     shapes.Health,
 )
@@ -52,10 +61,11 @@ def components() -> dict[str, Schema]:
     )
     schemas = {**answered["$defs"], **taken["$defs"]}
     figures = schemas.pop("WindowFigures")["properties"]
-    return {**schemas, **_envelopes(figures), "Problem": PROBLEM}
+    repairs = schemas.pop("Repairs")["properties"]
+    return {**schemas, **_envelopes(figures, repairs), "Problem": PROBLEM}
 
 
-def _envelopes(figures: Schema) -> dict[str, Schema]:
+def _envelopes(figures: Schema, repairs: Schema) -> dict[str, Schema]:
     context, compaction = ref("Context"), ref("Compaction")
     message = {"type": "array", "items": ref("Message")}
     kinds = [ref("Message"), ref("ClearedMessage"), ref("Summary")]
@@ -85,7 +95,11 @@ def _envelopes(figures: Schema) -> dict[str, Schema]:
         "MessagePage": _envelope(
             "A page of a context's messages.",
             {
-                "data": {**message, "description": "The messages, in the order that was asked for."},
+                "data": {
+                    "type": "array",
+                    "items": {"oneOf": [ref("Message"), ref("NativeMessage")]},
+                    "description": "The messages, in the order that was asked for.",
+                },
                 "nextCursor": {"type": ["integer", "null"], "description": f"A version: {end}"},
                 "hasMore": more,
             },
@@ -94,14 +108,14 @@ def _envelopes(figures: Schema) -> dict[str, Schema]:
             "A window of a context's messages, and figures of it.",
             {
                 "data": {
-                    "type": "array",
-                    "items": {"oneOf": kinds},
-                    "description": "What to send to the model, in order: the head, then the run. Absent with "
-                    "include=figures.",
+                    "oneOf": [{"type": "array", "items": {"oneOf": kinds}}, *PROVIDERS],
+                    "description": "What to send to the model, in order: the head, then the run; in a provider's "
+                    "format the members to put into its request. Absent with include=figures.",
                 },
                 **figures,
+                **repairs,
             },
-            optional={"data"},
+            optional={"data", *repairs},
         ),
         "CompactionAnswer": _envelope("A compaction.", {"data": {**compaction, "description": "The compaction."}}),
         "CompactionPage": _envelope(
@@ -117,6 +131,32 @@ def _envelopes(figures: Schema) -> dict[str, Schema]:
             },
         ),
     }
+
+
+def _members(title: str, *names: str, text: str | None = None) -> Schema:
+    """The members of a provider's request: a list of objects, and perhaps what stands beside."""
+    shown = {"messages": "The messages.", "input": "The items.", "contents": "The contents."}
+    members: Schema = {
+        name: {"type": "array", "items": {"type": "object"}, "description": shown[name]} for name in names
+    }
+    if text:
+        kinds = ["object"] if text == "systemInstruction" else ["string", "array"]
+        members[text] = {"type": kinds, "description": "The system messages that the window begins with."}
+    return {
+        "type": "object",
+        "title": title,
+        "required": list(names),
+        "properties": members,
+        "additionalProperties": False,
+    }
+
+
+# What data is in a provider's format.
+PROVIDERS = [
+    _members("openai-chat, anthropic, ai-sdk", "messages", text="system"),
+    _members("openai-responses", "input", text="instructions"),
+    _members("gemini", "contents", text="systemInstruction"),
+]
 
 
 def _envelope(description: str, members: Schema, *, optional: Collection[str] = ()) -> Schema:
