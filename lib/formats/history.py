@@ -138,18 +138,20 @@ class History:
 
         The first use of an id keeps it; what others become depends on the id, the call's version and its place alone.
         """
+        used: set[str] = set()
         taken: set[str] = set()
         for message in self.messages:
             if not message.calls:
                 continue
-            taken = taken if whole else set()
+            used, taken = (used, taken) if whole else (set(), set())
             for place, call in enumerate(message.calls):
-                if call.id in taken:
+                if call.id in used or call.id in taken:
                     call.sent = _other(call.id, f"{message.version}/{place}", taken)
                     self.repair(message, "id_changed", f"{shown(call.id)} is used again: {call.sent}")
                 elif not legal.fullmatch(call.id):
                     call.sent = _other(call.id, "", taken)
                     self.repair(message, "id_changed", f"{shown(call.id)} is not legal here: {call.sent}")
+                used.add(call.id)
                 taken.add(call.sent)
 
     def name(self, message: Message, name: str, legal: re.Pattern[str]) -> str:
