@@ -197,7 +197,8 @@ def _blocks(history: History, message: Message) -> list[Block | str]:
     blocks: list[Block | str] = []
     if message.native is not None:
         said = message.native["content"]
-        said = said[0].get("content", []) if message.role == "tool" else said
+        if message.role == "tool":
+            said = [] if said[0].get("content") is None else said[0]["content"]
         history.unmarked(message, [] if isinstance(said, str) else said)
         blocks = [said] if isinstance(said, str) else said
         sendable = [block for block in blocks if isinstance(block, str) or _sendable(block)]
