@@ -117,7 +117,8 @@ def _given(history: History, message: Message) -> dict[str, Any] | None:
     for call, made in zip(message.calls, calls, strict=True):
         made["id"] = call.sent
         _cleaned(history, message, made)
-        kind = made.get("type", "function")
+        # Compatible servers leave it out.
+        kind = made["type"] = made.get("type") or "function"
         function = made[kind]
         function["name"] = history.name(message, function["name"], _NAME)
         if kind == "function":
