@@ -106,7 +106,7 @@ def _medium(history: History, message: Message, piece: Media) -> dict[str, Any]:
 def _given(history: History, message: Message) -> dict[str, Any] | None:
     """What this format gave, but for what no model of it takes."""
     said: dict[str, Any] = message.native
-    if message.role == "user" and not _USER_NAME.fullmatch(said.get("name", "_")):
+    if message.role == "user" and not _USER_NAME.fullmatch(said.get("name", "_") or ""):
         del said["name"]
         history.repair(message, "member_dropped", "a name that is not legal")
     calls = said.get("tool_calls") or []
