@@ -70,9 +70,11 @@ THINKING = {"type": "thinking", "thinking": "x", "signature": "x"}
 # What a provider gave itself may be as it is, and what of that may not.
 NATIVES: list[tuple[str, list[str], list[Edit]]] = [
     ("openai-chat", [], [("messages.10.annotations", []), ("messages.10.refusal", None)]),
+    ("openai-chat", [], [("messages.10", {"role": "assistant", "content": None, "audio": {"id": "audio_1"}})]),
     ("openai-chat", [], [("messages.6.tool_calls.0", {"id": "call_1", "type": "custom", "custom": {"name": "f"}})]),
     ("openai-responses", [], [("input.2", {"type": "web_search_call", "id": "ws_1", "status": "completed"})]),
     ("openai-responses", [], [("input.5", Before({"role": "assistant", "content": "x"}))]),
+    ("openai-responses", [], [("input.1", GONE)]),
     (
         "openai-responses",
         ["data.input[2]: has a cache mark"],

@@ -85,7 +85,8 @@ def _contents(data: dict[str, Any]) -> Iterator[str]:
         if message["role"] != "assistant":
             continue
         content = message.get("content")
-        if content is None and "tool_calls" not in message:
+        # Only of natives it is let pass that an answer was spoken.
+        if content is None and not message.keys() & {"tool_calls", "audio"}:
             yield f"data.messages[{number}]: has neither content nor tool_calls"
         kinds = [part["type"] for part in content] if isinstance(content, list) else []
         if "refusal" in kinds and len(kinds) > 1:

@@ -111,7 +111,7 @@ def broken(data: dict[str, Any], *, natives: bool = False) -> list[str]:
     """Every rule that data breaks, as a sentence with its place."""
     return [*unsendable(data), *_DATA("data", data, natives)] or [
         *_answers(data),
-        *_reasoning(data),
+        *_reasoning(data, natives),
         *_ids(data),
         *([] if natives else _order(data)),
     ]
@@ -136,8 +136,11 @@ def _is_models(item: Any) -> bool:
     return item.get("role") == "assistant" if _kind(item) == "message" else _kind(item) not in _OUTPUTS
 
 
-def _reasoning(data: dict[str, Any]) -> Iterator[str]:
-    """What it led to comes next; and what has the id of an item that a model gave comes behind its reasoning."""
+def _reasoning(data: dict[str, Any], natives: bool) -> Iterator[str]:
+    """What it led to comes next; and what has the id of an item comes behind its reasoning, unless natives are let pass.
+
+    A model may have given that item without any, and most take it back so.
+    """
     reasoned = False
     items = data["input"]
     for number, item in enumerate(items):
@@ -151,7 +154,7 @@ def _reasoning(data: dict[str, Any]) -> Iterator[str]:
             following = items[number + 1] if number + 1 < len(items) else {"role": "user"}
             if not _is_models(following) or _kind(following) == "reasoning":
                 yield f"{place}: is reasoning without what it led to"
-        elif _kind(item) in _PREFIXES and "id" in item and not reasoned:
+        elif _kind(item) in _PREFIXES and "id" in item and not (reasoned or natives):
             yield f"{place}: has its id without its reasoning"
 
 
