@@ -38,7 +38,7 @@ CLIENTS = frozenset({"mcp_approval_response", "local_shell_call_output", "tool_s
 IDS = {"message": "msg", "function_call": "fc", "reasoning": "rs", "custom_tool_call": "ctc"}
 
 # Members that may be null. OpenAI's SDK writes others as null that were absent, which the API refuses.
-NULLABLE = frozenset({"phase", "encrypted_content", "output", "error"})
+NULLABLE = frozenset({"phase", "encrypted_content", "output", "error", "code", "outputs", "result"})
 
 DETAILS = ("auto", "low", "high", "original")
 

@@ -7,8 +7,11 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from lib import jsontext
+from lib.batches import Batch
 from lib.formats import conversion
 from lib.formats.conversion import Rendered
+from lib.models import ProviderAppend
 from lib.runs import Candidate
 from lib.windows import Window
 
@@ -39,6 +42,21 @@ def candidates(
         )
         made.update(dict.fromkeys(ids or (), version))
     return rows
+
+
+def appended(name: str, messages: Sequence[Any] | str) -> Batch:
+    """What an append in a provider's format stores: of messages, or of their JSON text. Raises InvalidBody."""
+    given = messages if isinstance(messages, str) else json.dumps(messages, ensure_ascii=False)
+    text = f'{{"format":"{name}","messages":{given}}}'
+    return conversion.parse(ProviderAppend.model_validate(jsontext.parse(text)), text)
+
+
+def stored(batch: Batch, came: str, name: str) -> list[Candidate]:
+    """What an append stored as rows of a window in a format, with what was given where it came in that format."""
+    pieces = jsontext.split(jsontext.split(batch.body)["messages"])
+    members = [jsontext.split(text) for text in pieces.values()]
+    natives = [None if each["native"] == "null" else (came, each["native"]) for each in members]
+    return candidates(json.loads(batch.body)["messages"], natives, name)
 
 
 def window(rows: Sequence[Candidate], name: str, first: int, head: Sequence[Candidate] = ()) -> Window:
