@@ -309,7 +309,8 @@ def _parsed(parsed: Parsed, node: Node, blocks: list[Node]) -> Parsed:
     if parsed.role == "tool":
         call_id = parsed.tool_call_id or ""
         equal = [_result(History(), Call(call_id, call_id, message), [])] == [block.value for block in blocks]
-    elif parsed.role == "assistant":
+    elif parsed.role != "user":
+        # A later system message of ours would be made a user's.
         equal = False
     else:
         made = {"role": parsed.role, "content": _content(_blocks(History(), message))}
