@@ -305,21 +305,21 @@ def parse(node: Node) -> Iterator[Parsed]:
 
 def _parsed(parsed: Parsed, node: Node, blocks: list[Node]) -> Parsed:
     """A message with its native JSON, of a turn that has these blocks of it, where that is not what would be made."""
-    message = Message(0, parsed.role, parsed.content, failed=parsed.failed)
+    history, message = History(), Message(0, parsed.role, parsed.content, failed=parsed.failed)
     if parsed.role == "tool":
         call_id = parsed.tool_call_id or ""
-        equal = [_result(History(), Call(call_id, call_id, message), [])] == [block.value for block in blocks]
+        equal = [_result(history, Call(call_id, call_id, message), [])] == [block.value for block in blocks]
     elif parsed.role != "user":
         # A later system message of ours would be made a user's.
         equal = False
     else:
-        made = {"role": parsed.role, "content": _content(_blocks(History(), message))}
+        made = {"role": parsed.role, "content": _content(_blocks(history, message))}
         given = node.value["content"]
         equal = made == {
             **node.value,
             "content": given if isinstance(given, str) else [block.value for block in blocks],
         }
-    if not equal:
+    if not equal or history.repairs:
         parsed.native = node.with_only("content", blocks) if blocks else node.json
     return parsed
 
