@@ -44,7 +44,7 @@ def render(history: History) -> dict[str, Any]:
     turns: list[Turn] = []
     for message in history.messages:
         if message.role == "system" and not turns:
-            system += map(_block, _blocks(history, message))
+            system += map(_block, _texts(history, message, _blocks(history, message)))
             if message.native is not None:
                 history.repair(message, "message_moved", "a system message that the window begins with, to system")
         elif message.role == "assistant":
@@ -83,8 +83,10 @@ def _placed(history: History, turns: list[Turn]) -> list[Turn]:
         return turns
     placed: list[Turn] = []
     for turn, following in zip(turns, [*turns[1:], None], strict=True):
-        legal = placed[-1].role == "user" and (following is None or following.role == "assistant")
-        _add(placed, turn if turn.role != "system" or legal else _operators(history, turn.message, turn.blocks))
+        misplaced = turn.role == "system" and (
+            placed[-1].role != "user" or (following is not None and following.role != "assistant")
+        )
+        _add(placed, _operators(history, turn.message, turn.blocks) if misplaced else turn)
     return placed
 
 
@@ -92,8 +94,16 @@ def _operators(history: History, message: Message, blocks: Sequence[Block | str]
     """What the operator says later as a user's turn."""
     if blocks:
         history.repair(message, "role_changed", "a later system message, to user")
-    texts = [block if isinstance(block, str) else block["text"] for block in blocks]
+    texts = [block if isinstance(block, str) else block["text"] for block in _texts(history, message, blocks)]
     return Turn("user", [operators("\n\n".join(texts))] if texts else [], message)
+
+
+def _texts(history: History, message: Message, blocks: Sequence[Block | str]) -> list[Block | str]:
+    """Those of a system message's blocks that may stand where other models' system messages do."""
+    texts = [block for block in blocks if isinstance(block, str) or block["type"] == "text"]
+    for _ in range(len(blocks) - len(texts)):
+        history.repair(message, "part_dropped", "a part of a system message that is no text")
+    return texts
 
 
 def _trim(history: History, turn: Turn) -> None:
