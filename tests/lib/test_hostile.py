@@ -64,6 +64,60 @@ BODIES: dict[str, tuple[int, str]] = {
 }
 
 
+def given(name: str, *messages: str) -> str:
+    """An append in a provider's format."""
+    return f'{{"format":"{name}","messages":[{",".join(messages)}]}}'
+
+
+def said(role: str, blocks: str, member: str = "content") -> str:
+    return f'{{"role":"{role}","{member}":{blocks}}}'
+
+
+BODIES |= {
+    "a turn of as many blocks as may be": (
+        201,
+        given("anthropic", said("assistant", listed('{"type":"text","text":""}', 80_000))),
+    ),
+    "a turn of as many unknown blocks as may be": (
+        201,
+        given("anthropic", said("user", listed('{"type":"a"}', 150_000))),
+    ),
+    "a turn of as many calls as may be": (
+        201,
+        given("anthropic", said("assistant", listed('{"type":"tool_use","id":"a","name":"f","input":{}}', 30_000))),
+    ),
+    "a turn of too many results": (
+        400,
+        given("anthropic", said("user", listed('{"type":"tool_result","tool_use_id":"a","content":"x"}', 70_000))),
+    ),
+    "a thousand turns of what is wrong": (
+        400,
+        given("gemini", *[said("model", listed('{"text":5}', 190), "parts")] * 1000),
+    ),
+    "as many items of one turn as may be": (
+        201,
+        given("openai-responses", *['{"type":"a"}'] * 150_000),
+    ),
+    "two million escapes of a call's arguments": (
+        201,
+        given(
+            "openai-chat",
+            '{"role":"assistant","tool_calls":[{"id":"a","type":"function","function":{"name":"f","arguments":"'
+            + "\\\\n" * 540_000
+            + '"}}]}',
+        ),
+    ),
+    "a picture of two megabytes": (
+        201,
+        given("ai-sdk", said("user", '[{"type":"file","mediaType":"image/png","data":"' + "aaaa" * 540_000 + '"}]')),
+    ),
+    "spaces between two million numbers": (
+        201,
+        given("gemini", '{"role":"model","parts":[{"x":{"y":' + listed(" 1", 700_000) + "}}]}"),
+    ),
+}
+
+
 @pytest.fixture
 def cost(database_url: str, context_id: str) -> Callable[..., dict[str, Any]]:
     """What a request costs in a process of its own that has served others."""
@@ -145,6 +199,35 @@ class TestReads:
             assert_cheap(partial(cost, f"{window}=1000&include=figures", method="GET"))
             for policy in ("clearToolResults=0", "clearToolResults=0&step=50", "keepRequest=true"):
                 assert_cheap(partial(cost, f"{window}=100&{policy}", method="GET"), status)
+
+    @pytest.mark.parametrize("name", ["openai-chat", "openai-responses", "anthropic", "gemini", "ai-sdk"])
+    def test_of_windows_in_formats(
+        self, name: str, cost: Callable[..., dict[str, Any]], context_id: str, database: psycopg.Connection[Any]
+    ) -> None:
+        """Of as many messages as can be, each a call of an illegal name and id that nobody answers; of one of many."""
+        call = '{"id":"a b","type":"function","function":{"name":"a b","arguments":"x"}}'
+        database.execute(
+            """
+            INSERT INTO messages (context_id, version, role, tool_calls, call_ids, token_count, cumulative_tokens,
+                created_at)
+            SELECT %(id)s, version, 'assistant', %(calls)s, ARRAY['a b'], 1, version, now()
+            FROM generate_series(1, 12000) AS version
+            """,
+            {"id": context_id, "calls": f"[{call}]"},
+        )
+        database.execute(
+            """
+            INSERT INTO messages (context_id, version, role, tool_calls, call_ids, token_count, cumulative_tokens,
+                created_at)
+            SELECT %(id)s, 12001, 'assistant', %(calls)s::json, array_fill('a b'::text, ARRAY[30000]), 1, 12001, now()
+            """,
+            {"id": context_id, "calls": listed(call, 30_000)},
+        )
+        database.execute("UPDATE contexts SET latest_version = 12001, total_tokens = 12001 WHERE id = %s", [context_id])
+
+        window = f"/api/v1/contexts/{context_id}/window?format={name}&budget=20000"
+        assert_cheap(partial(cost, f"{window}&at=12000", method="GET"))
+        assert_cheap(partial(cost, window, method="GET"), 413)
 
     def test_of_a_list_of_contexts_with_much_metadata(
         self, cost: Callable[..., dict[str, Any]], context_id: str, database: psycopg.Connection[Any]

@@ -1,6 +1,7 @@
 """Migration 0016 expands: what the release before appends has nothing of a provider's, and every format makes its own.
 
-That release's append stores what the one of migration 0013 does; its pages and windows are those of today without a format.
+That release's append stores what the one of migration 0013 does; its pages and windows are those of today without a
+format.
 """
 
 import httpx

@@ -137,7 +137,7 @@ def _is_models(item: Any) -> bool:
 
 
 def _reasoning(data: dict[str, Any], natives: bool) -> Iterator[str]:
-    """What it led to comes next; and what has the id of an item comes behind its reasoning, unless natives are let pass.
+    """What it led to comes next; and what has an id comes behind its reasoning, unless natives are let pass.
 
     A model may have given that item without any, and most take it back so.
     """

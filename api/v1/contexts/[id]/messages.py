@@ -16,7 +16,7 @@ async def append_messages(request: Request) -> Response:
         batch = Batch(body.text, append.messages)
         idempotency = await request.idempotency(body.text, "messages", "contextMetadata")
     else:
-        batch = await off_the_loop(len(body.text), lambda: formats.parse(append, body.text))
+        batch = await off_the_loop(formats.parsing(body.text), lambda: formats.parse(append, body.text))
         idempotency = await request.idempotency(body.text, without=("expectedVersion",))
     # Before anything is stored: what was stored and cannot be answered, no retry would ever see.
     size = len(batch.body.encode()) - batch.native_bytes + len(batch.messages) * messages.ENVELOPE_BYTES

@@ -24,8 +24,7 @@ async def read_window(request: Request) -> Response:
     if query.format == "kata":
         response = listed(window.texts, window.figures, headers=headers)
     else:
-        size = sum(len(text) for text in window.texts)
-        rendered = await off_the_loop(size, lambda: formats.render(window))
+        rendered = await off_the_loop(formats.rendering(window), lambda: formats.render(window))
         response = shown(rendered.data, {**window.figures, **rendered.figures}, headers=headers)
     check_answer(len(response.body), "page through the messages of the newest unit")
     return response
