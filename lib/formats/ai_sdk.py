@@ -192,11 +192,10 @@ def _piece(node: Node, parsed: Parsed) -> Piece | None:
         case "image":
             raise node.need("type").wrong("must be file in a message of the assistant")
         case "tool-call" if parsed.role == "assistant" and _is_call(node.value):
-            given = node.object().get("input")
+            given = node.member("input")
             if "input" not in node.value:
-                raise node.wrong("has no input")
-            text = Node(given, (*node.path, "input"), node).json
-            parsed.call(node.need("toolCallId").call_id(), node.need("toolName").name(), text)
+                raise given.wrong("is required")
+            parsed.call(node.need("toolCallId").call_id(), node.need("toolName").name(), given.json)
             return None
     return unknown(kind)
 
@@ -224,7 +223,7 @@ def _answer(part: Node, node: Node) -> Parsed:
     elif kind in {"text", "error-text"}:
         said = output.need("value").text()
     elif kind in {"json", "error-json"}:
-        said = Node(output.value.get("value"), (*output.path, "value"), output).json if "value" in output.value else ""
+        said = output.member("value").json if "value" in output.value else ""
     else:
         said = jsontext.write({"type": kind})
     failed = kind in {"error-text", "error-json", "execution-denied"}

@@ -55,7 +55,7 @@ def parse(append: ProviderAppend, text: str) -> Batch:
     pieces = jsontext.split(text)
     if append.token_counts is not None and len(append.token_counts) != len(append.messages):
         raise errors.InvalidBody(places=[Place("/tokenCounts", "must have one for each of messages")])
-    batch = _parsed(append, Node(append.messages, ("messages",), _text=pieces["messages"]))
+    batch = _parsed(append, Node(append.messages, "messages", _text=pieces["messages"]))
     metadata = "{}" if append.metadata is None else pieces["metadata"]
     if len(metadata) * len(batch) > MAX_BODY_BYTES:
         raise errors.PayloadTooLarge("the metadata, which every message gets, is too large for so many messages")

@@ -207,7 +207,7 @@ def _piece(node: Node) -> Piece:
 
 
 def _call(parsed: Parsed, node: Node) -> None:
-    kind = (node.get("type") or Node("function", ())).one_of("function", "custom")
+    kind = (node.get("type") or Node("function")).one_of("function", "custom")
     function = node.need(kind)
     name = function.need("name").name()
     if kind == "custom":

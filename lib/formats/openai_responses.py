@@ -173,7 +173,7 @@ def _without_nulls(history: History, message: Message, item: dict[str, Any]) -> 
 
 
 def _sendable(history: History, message: Message, part: Any) -> bool:
-    if part.get("type") not in PARTS or isinstance(_piece(Node(part, ())), str | Media) or "file_id" in part:
+    if part.get("type") not in PARTS or isinstance(_piece(Node(part)), str | Media) or "file_id" in part:
         return True
     history.dropped(message, part["type"])
     return False
@@ -260,7 +260,7 @@ def parse(node: Node) -> Iterator[Parsed]:
         pieces = pieces_of(output, _piece) if readable else [jsontext.write(jsontext.read(output.json))]
         parsed.content = content(pieces, plain=not isinstance(output.value, list))
     elif kind == "reasoning":
-        summary = node.need("summary").items() + (node.get("content") or Node([], ())).items()
+        summary = node.need("summary").items() + (node.get("content") or Node([])).items()
         parsed.content = [reasoning("\n\n".join(part.need("text").text() for part in summary))]
         if item_id := node.get("id"):
             item_id.text()

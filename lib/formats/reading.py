@@ -24,10 +24,10 @@ class Wrong(Exception):
 
 @dataclass(slots=True)
 class Node:
-    """A value of a body that jsontext.parse has taken, the path to it, and its text where somebody asks for it."""
+    """A value of a body that jsontext.parse has taken, where it stands, and its text where somebody asks for it."""
 
     value: Any
-    path: tuple[str | int, ...]
+    key: str | int = ""
     parent: "Node | None" = None
     _text: str | None = None
     _pieces: dict[str | int, str] | None = None
@@ -36,7 +36,7 @@ class Node:
     def json(self) -> str:
         """Its JSON text, to the letter."""
         if self._text is None and self.parent is not None:
-            self._text = self.parent.pieces[self.path[-1]]
+            self._text = self.parent.pieces[self.key]
         return self._text or ""
 
     @property
@@ -48,18 +48,27 @@ class Node:
 
     def wrong(self, detail: str) -> Wrong:
         """That it is wrong, and why."""
-        return Wrong(Place(jsontext.pointer(self.path), detail))
+        path: list[str | int] = []
+        node: Node | None = self
+        while node:
+            path.insert(0, node.key)
+            node = node.parent
+        return Wrong(Place(jsontext.pointer(path), detail))
 
     def get(self, name: str) -> "Node | None":
         """A member of the object that it is; None where that is absent or null."""
         value = self.object().get(name)
-        return None if value is None else Node(value, (*self.path, name), self)
+        return None if value is None else Node(value, name, self)
+
+    def member(self, name: str) -> "Node":
+        """A member of the object that it is, null or absent as it may be."""
+        return Node(self.object().get(name), name, self)
 
     def need(self, name: str) -> "Node":
         """A member of the object that it is. Raises Wrong where there is none."""
         found = self.get(name)
         if found is None:
-            raise Wrong(Place(jsontext.pointer((*self.path, name)), "is required"))
+            raise self.member(name).wrong("is required")
         return found
 
     def object(self) -> Mapping[str, Any]:
@@ -72,7 +81,7 @@ class Node:
         """The elements of the list that it is. Raises Wrong."""
         if not isinstance(self.value, list):
             raise self.wrong("must be a list")
-        return [Node(value, (*self.path, place), self) for place, value in enumerate(self.value)]
+        return [Node(value, place, self) for place, value in enumerate(self.value)]
 
     def text(self, *, most: int | None = None, least: int = 0) -> str:
         """It as a text. Raises Wrong, also where it is shorter than least or longer than most characters."""
