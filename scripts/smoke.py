@@ -168,6 +168,11 @@ def _use(deployment: Target, made: list[str]) -> None:
             pass
         case _:
             raise deployment.failure("window", "expected the two messages that were appended, got something else")
+    match deployment.call("format", 200, "GET", f"{path}/window?budget={BUDGET}&format=anthropic"):
+        case {"data": {"messages": messages}, "repairs": []} if messages == MESSAGES:
+            pass
+        case _:
+            raise deployment.failure("format", "expected the two messages as Anthropic takes them, got something else")
     deployment.call("compact", 201, "POST", f"{path}/compactions", COMPACTION)
     made.append(_create(deployment, "fork", f"{path}/forks"))
     match deployment.call("window", 200, "GET", f"{made[1]}/window?budget={BUDGET}"):

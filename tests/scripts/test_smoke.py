@@ -20,7 +20,7 @@ from scripts import smoke
 
 ROOT = Path(__file__).parent.parent.parent
 KEY = 's3cret"key'
-STEPS = ["health", "create", "append", "window", "compact", "fork", "window", "undo", "delete", "delete", "gone"]
+STEPS = "health create append window format compact fork window undo delete delete gone".split()
 STATUSES = {"create": "201", "append": "201", "compact": "201", "fork": "201", "gone": "404"}
 
 type Answer = Callable[[bytes], bytes]
@@ -254,14 +254,15 @@ class TestAStepThatFailsHalfWay:
                 http("200 OK", '{"data": [{"version": 1}, {"version": 2}], "usedTokens": 9}'),
                 "expected the two messages that were appended, got something",
             ),
+            ("format", http("200 OK", '{"data": {}}'), "expected the two messages as Anthropic takes them, got"),
         ],
     )
     def test_leaves_nothing(
         self, url: str, left: Callable[[], list[Any]], step: str, answer: bytes, reason: str
     ) -> None:
-        fails = {"append": b"POST /api/v1/contexts/", "window": b"GET /api/v1/contexts/"}[step]
+        fails = {"append": b"POST /api/v1/contexts/", "window": b"GET /api/v1/contexts/", "format": b"format="}[step]
 
-        with server(lambda request: answer if request.startswith(fails) else sent_on(url, request)) as half:
+        with server(lambda request: answer if fails in request else sent_on(url, request)) as half:
             status, steps, err = run(half)
 
         assert status == 1
