@@ -20,7 +20,20 @@ from scripts import smoke
 
 ROOT = Path(__file__).parent.parent.parent
 KEY = 's3cret"key'
-STEPS = "health create append window format compact fork window undo delete delete gone".split()
+STEPS = [
+    "health",
+    "create",
+    "append",
+    "window",
+    "format",
+    "compact",
+    "fork",
+    "window",
+    "undo",
+    "delete",
+    "delete",
+    "gone",
+]
 STATUSES = {"create": "201", "append": "201", "compact": "201", "fork": "201", "gone": "404"}
 
 type Answer = Callable[[bytes], bytes]
