@@ -187,7 +187,8 @@ def _result(history: History, call: Call, moved: list[Block | str]) -> Block:
         block = {**given, "tool_use_id": call.sent}
     elif result.failed:
         block["is_error"] = True
-    blocks = _blocks(history, result)
+    # One that says nothing has no content, and nothing is lost.
+    blocks = _blocks(history, result) if result.content or result.native is not None else []
     if block.get("is_error"):
         texts = [each for each in blocks if isinstance(each, str) or each["type"] == "text"]
         for each in blocks:

@@ -151,7 +151,7 @@ def _response(history: History, call: Call, moved: list[Part]) -> Part:
             history.repair(call.result, "member_dropped", "the id of a response to a call without one")
     else:
         result = call.result
-        parts = _parts(history, result)
+        parts = _parts(history, result) if result.content else []
         for part in parts:
             if "text" not in part:
                 history.repair(result, "part_moved", "media of a result, behind the results")
