@@ -1,21 +1,19 @@
 """What no provider ever gave: a member of a turn is missing or is something else. It is refused, or can be rendered."""
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import given as drawn
+from hypothesis import settings
 from pydantic import ValidationError
 
-from lib import errors, jsontext
-from lib.batches import Batch
-from lib.formats import conversion
-from lib.models import ProviderAppend
+from lib import errors
 from tests.formats.breaches.edits import GONE, edited
 from tests.formats.examples import EXAMPLES
-from tests.formats.histories import JUNK
+from tests.formats.histories import JUNK, Message, histories
 from tests.formats.rules import ai_sdk, anthropic, gemini, openai_chat, openai_responses
-from tests.formats.windowed import FORMATS, candidates, render, window
+from tests.formats.windowed import FORMATS, TURNS, candidates, given_back, render, turns, window
 
 RULES = {
     "openai-chat": openai_chat.broken,
@@ -24,8 +22,6 @@ RULES = {
     "gemini": gemini.broken,
     "ai-sdk": ai_sdk.broken,
 }
-
-MEMBERS = {"openai-responses": "input", "gemini": "contents"}
 
 
 def places(value: Any, path: str) -> Iterator[str]:
@@ -36,29 +32,31 @@ def places(value: Any, path: str) -> Iterator[str]:
         yield from places(each, f"{path}.{step}")
 
 
-def parsed(name: str, turns: Any) -> Batch | None:
-    """What an append of turns stores; None where it is refused."""
-    text = json.dumps({"format": name, "messages": turns})
-    try:
-        return conversion.parse(ProviderAppend.model_validate(jsontext.parse(text)), text)
-    except (ValidationError, errors.InvalidBody):
-        return None
+@pytest.mark.parametrize("name", FORMATS)
+def test_is_refused_or_can_be_rendered_and_for_other_providers_rightly(name: str) -> None:
+    taken = 0
+    for path in places(turns(name, EXAMPLES[name]), TURNS.get(name, "messages")):
+        for junk in (*JUNK, GONE):
+            given = turns(name, edited(EXAMPLES[name], (path, junk)))
+            try:
+                rows = {other: given_back(name, given, other) for other in FORMATS}
+            except (ValidationError, errors.InvalidBody):
+                continue
+            taken += 1
+            for other in FORMATS:
+                data, _ = render(window(rows[other], other, 1))
+                assert other == name or RULES[other](data) == []
+    assert taken
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_is_refused_or_can_be_rendered_and_for_other_providers_rightly(name: str) -> None:
-    member = MEMBERS.get(name, "messages")
-    taken = 0
-    for path in places(EXAMPLES[name][member], member):
-        for junk in (*JUNK, GONE):
-            batch = parsed(name, edited(EXAMPLES[name], (path, junk))[member])
-            if batch is None:
-                continue
-            taken += 1
-            messages = json.loads(batch.body)["messages"]
-            natives = [message.pop("native") for message in messages]
-            given = [(name, json.dumps(native)) if native else None for native in natives]
-            for other in FORMATS:
-                data, _ = render(window(candidates(messages, given, other), other, 1))
-                assert other == name or RULES[other](data) == []
-    assert taken
+@settings(max_examples=300, deadline=None)
+@drawn(messages=histories())
+def test_what_a_window_sends_is_none_and_comes_back_as_it_is(name: str, messages: list[Message]) -> None:
+    """A window, appended as that provider would be sent it, needs no repair any more."""
+    data, _ = render(window(candidates(messages), name, 1))
+    if sent := turns(name, data):
+        again, rendered = render(window(given_back(name, sent), name, 1))
+
+        assert turns(name, again) == sent
+        assert rendered.figures["repairs"] == []

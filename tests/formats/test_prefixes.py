@@ -13,22 +13,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib import jsontext
-from lib.formats import conversion
 from lib.formats.history import NO_RESULT
-from lib.models import ProviderAppend
 from lib.runs import CLEARED, Candidate
 from lib.windows import Window
 from tests.formats.examples import EXAMPLES
 from tests.formats.histories import Message, histories
-from tests.formats.windowed import FORMATS, candidates, render, window
+from tests.formats.windowed import FORMATS, candidates, given_back, render, turns, window
 
 # A role and what it says: one text, one call, one result, one other part.
 type Block = tuple[str, str]
 
 # Where a format has what a window begins with, and the rest.
 SYSTEMS = {"openai-responses": "instructions", "anthropic": "system", "gemini": "systemInstruction", "ai-sdk": "system"}
-TURNS = {"openai-responses": "input", "gemini": "contents"}
 
 # Members of a message or an item that stand for its role, or for its text.
 PLAIN = ("role", "content", "parts", "tool_calls")
@@ -37,7 +33,7 @@ PLAIN = ("role", "content", "parts", "tool_calls")
 def blocks(name: str, data: dict[str, Any]) -> list[Block]:
     """What a window says, as one list of blocks, wherever one turn ends and another of its role begins."""
     found: list[Block] = [("system", _text(part)) for part in _said(data.get(SYSTEMS.get(name, "")))]
-    for turn in data[TURNS.get(name, "messages")]:
+    for turn in turns(name, data):
         role = turn.get("role") or turn["type"]
         beside = {member: value for member, value in turn.items() if member not in PLAIN}
         said = _said(turn.get("content", turn.get("parts")))
@@ -72,12 +68,12 @@ def settled(name: str, found: Sequence[Block]) -> list[Block]:
 
 def ids(name: str, data: dict[str, Any]) -> list[str]:
     """The ids of a window's calls, in order."""
-    turns = data[TURNS.get(name, "messages")]
+    said = turns(name, data)
     if name == "openai-chat":
-        return [call["id"] for turn in turns for call in turn.get("tool_calls") or ()]
+        return [call["id"] for turn in said for call in turn.get("tool_calls") or ()]
     if name == "openai-responses":
-        return [item["call_id"] for item in turns if item.get("type") == "function_call"]
-    parts = [part for turn in turns for part in _said(turn.get("content", turn.get("parts")))]
+        return [item["call_id"] for item in said if item.get("type") == "function_call"]
+    parts = [part for turn in said for part in _said(turn.get("content", turn.get("parts")))]
     if name == "anthropic":
         return [part["id"] for part in parts if part["type"] == "tool_use"]
     if name == "gemini":
@@ -141,29 +137,19 @@ def test_a_later_window_begins_as_those_before_it(name: str, messages: list[Mess
     check(cleared(candidates(messages), versions), name)
 
 
-def given_back(name: str, data: dict[str, Any]) -> list[Candidate]:
-    """What a format gave, appended and so kept as it was, as rows of a window."""
-    body = {"format": name, "messages": data[TURNS.get(name, "messages")]}
-    text = json.dumps(body)
-    batch = conversion.parse(ProviderAppend.model_validate(jsontext.parse(text)), text)
-    messages = json.loads(batch.body)["messages"]
-    natives = [message.pop("native") for message in messages]
-    return candidates(messages, [(name, json.dumps(native)) if native else None for native in natives], name)
-
-
 @pytest.mark.parametrize("name", FORMATS)
 @settings(max_examples=50, deadline=None)
 @given(messages=histories())
 def test_so_does_one_of_what_the_format_gave(name: str, messages: list[Message]) -> None:
     rows = candidates(messages)
     data, _ = render(window(rows, name, 1))
-    if data[TURNS.get(name, "messages")]:
-        check(given_back(name, data), name)
+    if given := turns(name, data):
+        check(given_back(name, given), name)
 
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_so_does_one_of_a_history_with_all_that_the_format_has(name: str) -> None:
-    check(given_back(name, EXAMPLES[name]), name)
+    check(given_back(name, turns(name, EXAMPLES[name])), name)
 
 
 def turn(call_id: str) -> list[Message]:

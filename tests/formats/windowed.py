@@ -8,7 +8,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from lib import jsontext
+<<<<<<< HEAD
 from lib.batches import Batch
+=======
+>>>>>>> ff41376 (What a window sends, appended, is that window again and needs no repair)
 from lib.formats import conversion
 from lib.formats.conversion import Rendered
 from lib.models import ProviderAppend
@@ -18,6 +21,15 @@ from lib.windows import Window
 type Message = dict[str, Any]
 
 FORMATS = ("openai-chat", "openai-responses", "anthropic", "gemini", "ai-sdk")
+
+# Where a format has the turns of a request.
+TURNS = {"openai-responses": "input", "gemini": "contents"}
+
+
+def turns(name: str, data: dict[str, Any]) -> list[dict[str, Any]]:
+    """The turns of a window in a format, as an append in that format takes them."""
+    found: list[dict[str, Any]] = data[TURNS.get(name, "messages")]
+    return found
 
 
 def candidates(
@@ -84,3 +96,13 @@ def render(shown: Window) -> tuple[dict[str, Any], Rendered]:
     """A window's members, read, and all of what was rendered."""
     rendered = conversion.render(shown)
     return json.loads(rendered.data), rendered
+
+
+def given_back(name: str, given: Sequence[dict[str, Any]], read_as: str = "") -> list[Candidate]:
+    """Turns that a format gave, appended and so kept as they were, as rows of a window in it, or in another."""
+    text = json.dumps({"format": name, "messages": given})
+    batch = conversion.parse(ProviderAppend.model_validate(jsontext.parse(text)), text)
+    messages = json.loads(batch.body)["messages"]
+    natives = [message.pop("native") for message in messages]
+    kept = [(name, json.dumps(native)) if native else None for native in natives]
+    return candidates(messages, kept, read_as or name)
