@@ -8,10 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from lib import jsontext
-<<<<<<< HEAD
 from lib.batches import Batch
-=======
->>>>>>> ff41376 (What a window sends, appended, is that window again and needs no repair)
 from lib.formats import conversion
 from lib.formats.conversion import Rendered
 from lib.models import ProviderAppend
