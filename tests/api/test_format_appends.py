@@ -9,11 +9,11 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.formats.windowed import FORMATS, turns
+
 CONTEXTS = "/api/v1/contexts"
 JSON = {"content-type": "application/json"}
 MOST = 2**31 - 1
-
-FORMATS = ("openai-chat", "openai-responses", "anthropic", "gemini", "ai-sdk")
 
 type Turns = list[dict[str, Any]]
 
@@ -22,8 +22,8 @@ def path(context_id: str) -> str:
     return f"{CONTEXTS}/{context_id}/messages"
 
 
-def post(api: httpx.Client, context_id: str, name: str, turns: Any, **members: Any) -> httpx.Response:
-    return api.post(path(context_id), json={"format": name, "messages": turns, **members})
+def post(api: httpx.Client, context_id: str, name: str, sent: Any, **members: Any) -> httpx.Response:
+    return api.post(path(context_id), json={"format": name, "messages": sent, **members})
 
 
 def append(api: httpx.Client, context_id: str, name: str, turns: Turns, **members: Any) -> list[dict[str, Any]]:
@@ -107,8 +107,8 @@ CALLED: dict[str, Turns] = {
             "parts": [
                 {"text": "I look."},
                 *[
-                    {"functionCall": {"id": each, "name": "look", "args": {"city": "Bern"}}}
-                    for each in ("call_1", "call_2")
+                    {"functionCall": {"id": each, "name": "look", "args": {"city": "Bern"}}, **signed}
+                    for each, signed in (("call_1", {"thoughtSignature": "c2ln"}), ("call_2", {}))
                 ],
             ],
         },
@@ -731,6 +731,15 @@ class TestNative:
         places = SOURCES[name][1]
         given = [CALLED[name][place] for place in places]
         assert shown[1]["native"] == (given if name == "openai-responses" else given[0])
+
+    @pytest.mark.parametrize("name", FORMATS)
+    def test_goes_back_as_it_came_and_without_a_repair(self, api: httpx.Client, context_id: str, name: str) -> None:
+        append(api, context_id, name, CALLED[name])
+
+        body = api.get(f"{CONTEXTS}/{context_id}/window", params={"budget": 1000, "format": name}).json()
+
+        assert turns(name, body["data"]) == CALLED[name]
+        assert body["repairs"] == []
 
     def test_of_our_own_format_is_none(self, api: httpx.Client, context_id: str) -> None:
         append(api, context_id, "kata", [user("kata"), spoken("kata")])
