@@ -14,8 +14,8 @@ from lib.formats.history import NO_RESULT, Call, History, Message, operators
 from lib.formats.parts import AUDIO_TYPES, Media, Refusal, encoded, linked, media_type_of
 from lib.formats.reading import Node, Parsed, Piece, content, reasoning, unknown
 
-# Where Anthropic's cache marks stand in providerOptions.
-CACHE_MARKS = ("cacheControl", "cache_control")
+# What cache marks are in providerOptions: Anthropic's, and Bedrock's.
+CACHE_MARKS = ("cacheControl", "cache_control", "cachePoint")
 
 type Part = dict[str, Any]
 
@@ -137,7 +137,10 @@ def _result(history: History, call: Call, moved: list[Part]) -> Part:
     result = call.result
     if result and result.native is not None:
         part: Part = result.native["content"][0]
-        _unmarked(history, result, part)
+        output = part["output"]
+        value = output.get("value")
+        for each in [part, output, *(value if output["type"] == "content" else ())]:
+            _unmarked(history, result, each)
         return part
     text = NO_RESULT
     if result:

@@ -22,6 +22,9 @@ NO_DETAILS = "The call failed without details."
 # What a user says where a format wants one in front, and where a text is the operator's.
 CONTINUED = "(conversation continues)"
 
+# Where a provider is to cache what stands before: Anthropic's mark, and OpenAI's.
+CACHE_MARKS = ("cache_control", "prompt_cache_breakpoint")
+
 # Of an id or a name in a repair's detail, in characters; ids may have 4,096.
 SHOWN = 80
 
@@ -215,10 +218,10 @@ class History:
     def unmarked(self, message: Message, blocks: Sequence[Any]) -> None:
         """Takes cache marks out of blocks that a provider gave or was sent."""
         for block in blocks:
-            if isinstance(block, dict) and "cache_control" in block:
-                del block["cache_control"]
-                self.repair(message, "cache_mark_dropped", "cache_control")
-
+            for mark in CACHE_MARKS if isinstance(block, dict) else ():
+                if mark in block:
+                    del block[mark]
+                    self.repair(message, "cache_mark_dropped", mark)
 
 def shown(text: str) -> str:
     """A text of a client's in a repair's detail, cut off where it is long."""

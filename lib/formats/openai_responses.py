@@ -222,7 +222,8 @@ def _output(history: History, call: Call) -> dict[str, Any]:
         output = item.get("output")
         return _made(call, output if isinstance(output, str) else jsontext.write(output), failed=result.failed)
     _without_nulls(history, result, item)
-    history.unmarked(result, [item])
+    output = item["output"]
+    history.unmarked(result, [item, *(output if isinstance(output, list) else ())])
     item["call_id"] = call.sent
     return item
 
