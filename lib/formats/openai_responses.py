@@ -279,7 +279,8 @@ def _message(node: Node) -> Parsed:
     read = _output_piece if role == "assistant" else _piece
     parsed = Parsed("system" if role == "developer" else role)
     parsed.content = content(pieces_of(said, read), plain=isinstance(said.value, str) or role == "assistant")
-    if role == "assistant" or _equal(parsed) != node.value:
+    # A system message of ours that a window begins with would be instructions.
+    if parsed.role in {"assistant", "system"} or _equal(parsed) != node.value:
         parsed.native = f"[{node.json}]"
     return parsed
 
