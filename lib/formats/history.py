@@ -223,6 +223,7 @@ class History:
                     del block[mark]
                     self.repair(message, "cache_mark_dropped", mark)
 
+
 def shown(text: str) -> str:
     """A text of a client's in a repair's detail, cut off where it is long."""
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
