@@ -114,6 +114,8 @@ def _given(history: History, message: Message) -> dict[str, Any] | None:
         del said["tool_calls"]
         history.repair(message, "member_dropped", "tool_calls without a call")
     _cleaned(history, message, said)
+    if isinstance(said.get("content"), list):
+        _refused(history, message, said)
     for call, made in zip(message.calls, calls, strict=True):
         made["id"] = call.sent
         _cleaned(history, message, made)
@@ -138,6 +140,16 @@ def _given(history: History, message: Message) -> dict[str, Any] | None:
     return None
 
 
+def _refused(history: History, message: Message, said: dict[str, Any]) -> None:
+    """Makes refusals among a content's parts one that stands by itself, or else the member."""
+    refusals = [part["refusal"] for part in said["content"] if part["type"] == "refusal"]
+    if not refusals or len(said["content"]) == 1:
+        return
+    history.repair(message, "part_moved", "a refusal beside other parts, out of the content")
+    said["content"] = [part for part in said["content"] if part["type"] != "refusal"]
+    said["refusal"] = "\n".join([*refusals, said.get("refusal") or ""]).rstrip("\n")
+
+
 def _cleaned(history: History, message: Message, said: dict[str, Any]) -> None:
     """Takes out members of compatible servers, and cache marks."""
     for name in COMPATIBLE:
@@ -146,15 +158,21 @@ def _cleaned(history: History, message: Message, said: dict[str, Any]) -> None:
             history.repair(message, "member_dropped", name)
     parts = said.get("content")
     if isinstance(parts, list):
-        said["content"] = [part for part in parts if _sendable(history, message, part)]
+        said["content"] = [sent for part in parts if (sent := _sendable(history, message, part))]
     history.unmarked(message, [said, *(parts if isinstance(parts, list) else ())])
 
 
-def _sendable(history: History, message: Message, part: dict[str, Any]) -> bool:
-    if part["type"] not in MEDIA or media(part):
-        return True
-    history.dropped(message, part["type"])
-    return False
+def _sendable(history: History, message: Message, part: dict[str, Any]) -> dict[str, Any] | None:
+    """A part as it may be sent; None where it is media that nobody takes."""
+    if part["type"] not in MEDIA:
+        return part
+    if not (found := media(part)):
+        history.dropped(message, part["type"])
+        return None
+    if part["type"] == "image_url" and found.kind == "file":
+        history.repair(message, "part_moved", "a PDF under image_url, into a file")
+        return _medium(history, message, found)
+    return part
 
 
 def _result(history: History, result: Message, moved: list[dict[str, Any]]) -> dict[str, Any]:
