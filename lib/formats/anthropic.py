@@ -163,16 +163,29 @@ def _given(history: History, message: Message) -> list[Block | str]:
             history.repair(message, "part_dropped", f"{kind} without what came of it")
         else:
             kept.append(block)
-    kinds = ["" if isinstance(block, str) else block["type"] for block in kept]
-    if "tool_use" in kinds and not THINKING & set(kinds[(first := kinds.index("tool_use")) :]):
-        late = [block for block, kind in zip(kept[first:], kinds[first:], strict=True) if kind == "text"]
-        if late:
-            history.repair(message, "part_moved", "a text behind a call, in front of the calls")
-            kept[first:] = late + [block for block in kept[first:] if block not in late]
     while kept and isinstance(last := kept[-1], dict) and last["type"] in THINKING:
         kept.pop()
         history.repair(message, "reasoning_dropped", "thinking that leads to nothing")
-    return kept
+    return _ordered(history, message, kept)
+
+
+def _ordered(history: History, message: Message, blocks: Sequence[Block | str]) -> list[Block | str]:
+    """An assistant's blocks with texts in front of the calls that they stand behind, but never across other blocks."""
+    ordered: list[Block | str] = []
+    first: int | None = None
+    for block in blocks:
+        kind = "text" if isinstance(block, str) else block["type"]
+        if kind == "text" and first is not None:
+            history.repair(message, "part_moved", "a text behind a call, in front of the calls")
+            ordered.insert(first, block)
+            first += 1
+            continue
+        if kind != "tool_use":
+            first = None
+        elif first is None:
+            first = len(ordered)
+        ordered.append(block)
+    return ordered
 
 
 def _result(history: History, call: Call, moved: list[Block | str]) -> Block:
@@ -212,10 +225,7 @@ def _blocks(history: History, message: Message) -> list[Block | str]:
             said = [] if said[0].get("content") is None else said[0]["content"]
         history.unmarked(message, [] if isinstance(said, str) else said)
         blocks = [said] if isinstance(said, str) else said
-        sendable = [block for block in blocks if isinstance(block, str) or _sendable(block)]
-        for _ in range(len(blocks) - len(sendable)):
-            history.repair(message, "part_dropped", "an image of a type that is not taken")
-        blocks = sendable
+        blocks = [sent for block in blocks if (sent := _sendable(history, message, block)) is not None]
     else:
         for piece in history.pieces(message):
             if isinstance(piece, str):
@@ -242,11 +252,22 @@ def _visible(block: Block | str) -> bool:
     return block["type"] != "text" or visible(block["text"])
 
 
-def _sendable(block: Block) -> bool:
-    if block["type"] not in {"image", "document"} or block["source"].get("type") != "base64":
-        return True
-    found = _read(block)
-    return found is not None and (found.kind == "image" or found.media_type == "application/pdf")
+def _sendable(history: History, message: Message, block: Block | str) -> Block | str | None:
+    """A block as it may be sent; None where it is an image or a document that no model takes."""
+    if isinstance(block, str) or block["type"] not in {"image", "document"}:
+        return block
+    source = block["source"]
+    kind, found = source.get("type"), _read(block)
+    if kind == "base64" and found and found.media_type == "application/pdf" and block["type"] == "image":
+        history.repair(message, "part_moved", "a PDF in an image, into a document")
+        return {**block, "type": "document"}
+    if kind == "base64":
+        taken = found is not None and (found.kind == "image" or found.media_type == "application/pdf")
+    else:
+        taken = kind != "text" or visible(str(source.get("data")))
+    if not taken:
+        history.repair(message, "part_dropped", f"{block['type']} of a type that is not taken, or empty")
+    return block if taken else None
 
 
 def _medium(media: Media) -> Block | None:
