@@ -24,6 +24,9 @@ SKIPPED = "skip_thought_signature_validator"
 # What a part has one of.
 DATA = ("text", "inlineData", "fileData", "functionCall", "functionResponse")
 
+# What stands beside it.
+BESIDE = ("thought", "thoughtSignature")
+
 _SNAKE = re.compile(r"[a-z]+_")
 
 type Part = dict[str, Any]
@@ -80,10 +83,7 @@ def _add(contents: list[Content], content: Content) -> None:
 def _parts(history: History, message: Message) -> list[Part]:
     """What a message says, as parts that are not empty."""
     if message.native is not None:
-        given = message.native.get("parts") or []
-        parts = [part for part in given if _filled(part)]
-        for _ in range(len(given) - len(parts)):
-            history.repair(message, "empty_dropped", "an empty part")
+        parts = _filled(history, message, message.native.get("parts") or [])
     else:
         parts = []
         for piece in history.pieces(message):
@@ -101,8 +101,16 @@ def _parts(history: History, message: Message) -> list[Part]:
     return parts
 
 
-def _filled(part: Part) -> bool:
-    return any(value not in ("", None) for name, value in part.items() if name != "thought")
+def _filled(history: History, message: Message, given: list[Part]) -> list[Part]:
+    """Parts that this format gave, without those that are empty."""
+    parts = [part for part in given if any(part[name] not in ("", None) for name in part if name != "thought")]
+    for _ in range(len(given) - len(parts)):
+        history.repair(message, "empty_dropped", "an empty part")
+    for part in parts:
+        if not any(value is not None for name, value in part.items() if name not in BESIDE):
+            part["text"] = ""
+            history.repair(message, "part_to_text", "a signature of no part, to an empty text's")
+    return parts
 
 
 def _medium(history: History, message: Message, media: Media) -> list[Part]:
