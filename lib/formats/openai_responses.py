@@ -31,11 +31,21 @@ OUTPUTS = {
     "apply_patch_call": "apply_patch_call_output",
 }
 
+# Calls whose outputs are a text or parts of an input.
+READABLE = ("function_call", "custom_tool_call")
+
 # Other items that are not the assistant's.
 CLIENTS = frozenset({"mcp_approval_response", "local_shell_call_output", "tool_search_output", "compaction_trigger"})
 
 # What an item's id begins with.
-IDS = {"message": "msg", "function_call": "fc", "reasoning": "rs", "custom_tool_call": "ctc"}
+IDS = {
+    "message": "msg",
+    "function_call": "fc",
+    "function_call_output": "fc",
+    "reasoning": "rs",
+    "custom_tool_call": "ctc",
+    "custom_tool_call_output": "ctc",
+}
 
 # Members that may be null. OpenAI's SDK writes others as null that were absent, which the API refuses.
 NULLABLE = frozenset({"phase", "encrypted_content", "output", "error", "code", "outputs", "result"})
@@ -63,7 +73,9 @@ def render(history: History) -> dict[str, Any]:
             items += _said(history, message)
         for call in message.results:
             if call.kind in OUTPUTS:
-                items.append(_output(history, call))
+                item = _output(history, call)
+                _identify(history, call.result or message, item, seen)
+                items.append(item)
         if moved:
             items.append({"role": "user", "content": moved})
     head = {"instructions": "\n\n".join(instructions)} if instructions else {}
@@ -141,8 +153,7 @@ def _given(history: History, message: Message, seen: set[str]) -> list[dict[str,
         _without_nulls(history, message, item)
         parts = item.get("content")
         if isinstance(parts, list) and item.get("type", "message") == "message":
-            item["content"] = [part for part in parts if _sendable(history, message, part)]
-            history.unmarked(message, item["content"])
+            item["content"] = _sendable(history, message, parts)
     calls = iter(message.calls)
     for item in items:
         if (kind := item.get("type")) in OUTPUTS:
@@ -172,11 +183,20 @@ def _without_nulls(history: History, message: Message, item: dict[str, Any]) -> 
         history.repair(message, "member_dropped", f"{name}, which was null")
 
 
-def _sendable(history: History, message: Message, part: Any) -> bool:
-    if part.get("type") not in PARTS or isinstance(_piece(Node(part)), str | Media) or "file_id" in part:
-        return True
-    history.dropped(message, part["type"])
-    return False
+def _sendable(history: History, message: Message, parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Parts as they may be sent: without cache marks, and without media that nobody takes."""
+    sent = []
+    history.unmarked(message, parts)
+    for part in parts:
+        piece = _piece(Node(part)) if part["type"] in PARTS and not part.get("file_id") else ""
+        if isinstance(piece, Media) and part["type"] == "input_image" and piece.kind == "file":
+            history.repair(message, "part_moved", "a PDF in an input_image, into an input_file")
+            sent.append({"type": "input_file", "filename": piece.name or "file", "file_data": piece.data_url})
+        elif isinstance(piece, str | Media):
+            sent.append(part)
+        else:
+            history.dropped(message, part["type"])
+    return sent
 
 
 def _reasoned(history: History, message: Message, items: list[dict[str, Any]], seen: set[str]) -> list[dict[str, Any]]:
@@ -192,19 +212,24 @@ def _reasoned(history: History, message: Message, items: list[dict[str, Any]], s
         else:
             kept.insert(0, item)
     for item in kept:
-        kind = item.get("type", "message")
-        if "id" not in item:
-            continue
-        if not isinstance(item["id"], str) or not item["id"].startswith(IDS.get(kind, "")) or item["id"] in seen:
-            why = "is not legal, or is used again"
-        elif lost and kind != "reasoning":
-            why = "belongs to reasoning that is not sent"
-        else:
-            seen.add(item["id"])
-            continue
-        history.repair(message, "member_dropped", f"the id of an item of type {kind}, which {why}")
-        del item["id"]
+        _identify(history, message, item, seen, lost=lost)
     return kept
+
+
+def _identify(history: History, message: Message, item: dict[str, Any], seen: set[str], *, lost: bool = False) -> None:
+    """Takes an item's id away where it is illegal or used again, or where reasoning that led to the item is lost."""
+    kind = item.get("type", "message")
+    if "id" not in item:
+        return
+    if not isinstance(item["id"], str) or not item["id"].startswith(IDS.get(kind, "")) or item["id"] in seen:
+        why = "is not legal, or is used again"
+    elif lost and kind != "reasoning":
+        why = "belongs to reasoning that is not sent"
+    else:
+        seen.add(item["id"])
+        return
+    history.repair(message, "member_dropped", f"the id of an item of type {kind}, which {why}")
+    del item["id"]
 
 
 def _output(history: History, call: Call) -> dict[str, Any]:
@@ -222,8 +247,11 @@ def _output(history: History, call: Call) -> dict[str, Any]:
         output = item.get("output")
         return _made(call, output if isinstance(output, str) else jsontext.write(output), failed=result.failed)
     _without_nulls(history, result, item)
-    output = item["output"]
-    history.unmarked(result, [item, *(output if isinstance(output, list) else ())])
+    history.unmarked(result, [item])
+    if isinstance(item["output"], list) and call.kind in READABLE:
+        if not (output := _sendable(history, result, item["output"])):
+            history.repair(result, "empty_dropped", "a list without parts")
+        item["output"] = output or ""
     item["call_id"] = call.sent
     return item
 
@@ -257,7 +285,7 @@ def parse(node: Node) -> Iterator[Parsed]:
         parsed.role = "tool"
         parsed.tool_call_id = node.need("call_id").call_id()
         output = node.need("output")
-        readable = isinstance(output.value, str | list) and kind in {"function_call_output", "custom_tool_call_output"}
+        readable = isinstance(output.value, str | list) and kind in {OUTPUTS[each] for each in READABLE}
         pieces = pieces_of(output, _piece) if readable else [jsontext.write(jsontext.read(output.json))]
         parsed.content = content(pieces, plain=not isinstance(output.value, list))
     elif kind == "reasoning":
@@ -298,8 +326,8 @@ def _piece(node: Node) -> Piece:
         return found or unknown(kind)
     if kind == "input_file":
         name = value.get("filename")
-        if isinstance(value.get("file_id"), str):
-            return Media("file", file_id=value["file_id"])
+        if (file_id := value.get("file_id")) and isinstance(file_id, str):
+            return Media("file", file_id=file_id)
         link = value.get("file_data") or value.get("file_url")
         return linked("file", link, name=name if isinstance(name, str) else "") or unknown(kind)
     return unknown(kind)
