@@ -632,7 +632,7 @@ BAD: dict[str, list[tuple[Any, str]]] = {
         (blocks("assistant", {**MADE, "toolCallId": ""}), "/content/0/toolCallId"),
         (blocks("assistant", without(MADE, "toolName")), "/content/0/toolName"),
         (blocks("assistant", {**MADE, "toolName": LONG_NAME}), "/content/0/toolName"),
-        (blocks("assistant", without(MADE, "input")), "/content/0"),
+        (blocks("assistant", without(MADE, "input")), "/content/0/input"),
         ({"role": "tool", "content": "x"}, "/content"),
         ({"role": "tool", "content": []}, "/content"),
         (blocks("tool", {"type": "text", "text": "x"}), "/content/0/type"),

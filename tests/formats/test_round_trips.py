@@ -108,7 +108,7 @@ def test_numbers_and_the_order_of_members_go_back_to_the_letter(name: str) -> No
 
 MARK = {"cache_control": {"type": "ephemeral"}}
 OPTION = {"providerOptions": {"anthropic": {"cacheControl": {"type": "ephemeral"}}}}
-MARKED = {
+MARKED: dict[str, list[Native]] = {
     "openai-chat": [
         {**ASKED, **MARK},
         {
