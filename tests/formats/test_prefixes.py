@@ -20,6 +20,9 @@ from tests.formats.examples import EXAMPLES
 from tests.formats.histories import Message, histories
 from tests.formats.windowed import FORMATS, candidates, given_back, render, turns, window
 
+CUSTOM = {"name": "f", "input": "x"}
+SEARCH = {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}}
+
 # A role and what it says: one text, one call, one result, one other part.
 type Block = tuple[str, str]
 
@@ -147,9 +150,58 @@ def test_so_does_one_of_what_the_format_gave(name: str, messages: list[Message])
         check(given_back(name, given), name)
 
 
+# What else a format has, where it may break what stands around it. Not the call of a computer: as no screenshot can be
+# made up, it is in no window before it is answered.
+ODD: dict[str, list[dict[str, Any]]] = {
+    "openai-chat": [
+        {"role": "assistant", "content": "x", "refusal": None, "reasoning_content": "Hm.", "annotations": []},
+        {"role": "assistant", "content": None, "tool_calls": [{"id": "a", "type": "custom", "custom": CUSTOM}]},
+        {"role": "tool", "tool_call_id": "a", "content": "x"},
+    ],
+    "openai-responses": [
+        {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "gAAA"},
+        {"type": "reasoning", "id": "rs_2", "summary": []},
+        {"type": "web_search_call", "id": "ws_1", "status": "completed"},
+        {"type": "shell_call", "call_id": "a", "action": {"commands": ["ls"]}},
+        {"type": "shell_call_output", "call_id": "a", "output": []},
+    ],
+    "anthropic": [
+        {"role": "system", "content": "Be brief."},
+        {"role": "system", "content": [{"type": "text", "text": "Be brief. "}]},
+        {"role": "assistant", "content": [{"type": "thinking", "thinking": "Hm.", "signature": "c2ln"}]},
+        {"role": "assistant", "content": [{"type": "redacted_thinking", "data": "x"}, {"type": "text", "text": "x "}]},
+        {"role": "assistant", "content": [{"type": "text", "text": "x"}, SEARCH]},
+        {"role": "assistant", "content": [{"type": "web_search_tool_result", "tool_use_id": "s", "content": []}]},
+        {"role": "user", "content": [{"type": "text", "text": "x", "cache_control": {"type": "ephemeral"}}]},
+    ],
+    "gemini": [
+        {"role": "model", "parts": [{"functionCall": {"name": "f", "id": "a"}}]},
+        {"role": "user", "parts": [{"functionResponse": {"name": "f", "id": "a", "response": {}}}]},
+        {"role": "model", "parts": [{"executableCode": {"code": "1"}}, {"text": ""}]},
+        {"role": "model", "parts": []},
+    ],
+    "ai-sdk": [
+        {"role": "system", "content": "Be brief."},
+        {"role": "assistant", "content": [{"type": "reasoning", "text": "Hm."}]},
+        {"role": "assistant", "content": []},
+    ],
+}
+
+
 @pytest.mark.parametrize("name", FORMATS)
-def test_so_does_one_of_a_history_with_all_that_the_format_has(name: str) -> None:
-    check(given_back(name, turns(name, EXAMPLES[name])), name)
+@settings(max_examples=100, deadline=None)
+@given(data=st.data())
+def test_so_does_one_of_turns_of_the_formats_own_in_any_order(name: str, data: st.DataObject) -> None:
+    pool = [*turns(name, EXAMPLES[name]), *ODD[name]]
+    given_turns = data.draw(st.lists(st.sampled_from(pool), min_size=1, max_size=8))
+    versions = data.draw(st.lists(st.integers(1, 12), max_size=3))
+    check(cleared(given_back(name, given_turns), versions), name)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("versions", [[], range(1, 20)])
+def test_so_does_one_of_a_history_with_all_that_the_format_has(name: str, versions: Sequence[int]) -> None:
+    check(cleared(given_back(name, turns(name, EXAMPLES[name])), versions), name)
 
 
 def turn(call_id: str) -> list[Message]:
