@@ -394,4 +394,8 @@ def _piece(node: Node, parsed: Parsed) -> Piece | None:
             return None
         case "tool_use" | "tool_result":
             raise node.need("type").wrong(f"must not be {kind} here")
+    if kind in SERVER_USES:
+        node.need("id").text()
+    elif answered := node.get("tool_use_id"):
+        answered.text()
     return unknown(kind)
