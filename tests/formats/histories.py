@@ -244,15 +244,15 @@ PARTS: list[Part] = [
 JUNK: list[Any] = [None, 5, -1.5, True, "", "x", [], [None], [{"type": "text", "text": "x"}], {}, {"text": "x"}]
 
 
-def _holders(value: Any) -> Iterator[tuple[dict[str, Any], str]]:
+def holders(value: Any) -> Iterator[tuple[dict[str, Any], str]]:
     """Each object within a value, with each of its members, but for the type of the value itself."""
     if isinstance(value, dict):
         for name, each in value.items():
             yield value, name
-            yield from _holders(each)
+            yield from holders(each)
     if isinstance(value, list):
         for each in value:
-            yield from _holders(each)
+            yield from holders(each)
 
 
 @st.composite
@@ -261,7 +261,7 @@ def parts(draw: st.DrawFn) -> Part:
     part = copy.deepcopy(draw(st.sampled_from(PARTS)))
     if draw(st.integers(0, 3)):
         return part
-    places = [(holder, name) for holder, name in _holders(part) if (holder is not part or name != "type")]
+    places = [(holder, name) for holder, name in holders(part) if (holder is not part or name != "type")]
     holder, name = draw(st.sampled_from([*places, (part, "extra")]))
     if draw(st.booleans()):
         holder.pop(name, None)

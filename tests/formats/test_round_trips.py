@@ -1,4 +1,4 @@
-"""What a provider gave comes back to it equal, and what is ours comes back from each that has a form for it."""
+"""What a provider gave comes back to it equal, and what is ours from each provider that has a form for it."""
 
 import json
 from collections.abc import Iterator, Sequence

@@ -83,7 +83,7 @@ def broken(data: dict[str, Any], *, natives: bool = False) -> list[str]:
         *_ids(data),
         *_errors(data),
         *_behind_calls(data, natives),
-        *_thinking(data),
+        *_thinking(data, natives),
         *_systems(data),
         *_prefill(data),
     ]
@@ -168,14 +168,15 @@ def _behind_calls(data: dict[str, Any], natives: bool) -> Iterator[str]:
                 yield f"{place}: stands behind a call of its turn"
 
 
-def _thinking(data: dict[str, Any]) -> Iterator[str]:
+def _thinking(data: dict[str, Any], natives: bool) -> Iterator[str]:
     for number, message in enumerate(data["messages"]):
         last = _blocks(number, message)[-1]
         if last.kind in _THOUGHTS:
             yield f"{last.place}: is thinking at the end of its message"
-    # Where thinking has a budget. Of a turn without any nothing can be said: it may be another provider's.
+    # Where thinking has a budget. Of a turn without any nothing can be said: it may be another provider's. What a model
+    # gave stands as it gave it.
     calling = [blocks for _, blocks in _turns(data) if any(each.kind == "tool_use" for each in blocks)]
-    for blocks in calling[-1:]:
+    for blocks in [] if natives else calling[-1:]:
         if blocks[0].kind not in _THOUGHTS and any(each.kind in _THOUGHTS for each in blocks):
             yield f"{blocks[0].place}: does not begin the last turn of calls with its thinking"
 

@@ -35,11 +35,13 @@ type Content = dict[str, Any]
 
 def broken(data: dict[str, Any], *, natives: bool = False) -> list[str]:
     """Every rule that data breaks, as a sentence with its place."""
+    if natives:
+        data = _present(data)
     return [*unsendable(data), *_DATA("data", data, natives)] or [
         *_parts(data, natives),
         *_order(data["contents"]),
         *_answers(data["contents"]),
-        *_signatures(data["contents"]),
+        *_signatures(data["contents"], natives),
     ]
 
 
@@ -94,7 +96,14 @@ def _marks(each: list[dict[str, Any]]) -> Counter[tuple[str, str | None]]:
     return Counter((one["name"], one.get("id")) for one in each)
 
 
-def _signatures(contents: list[Content]) -> Iterator[str]:
+def _present(value: Any) -> Any:
+    """A value without the members that are null, which Google's JSON takes for absent and its SDK writes."""
+    if isinstance(value, dict):
+        return {name: _present(each) for name, each in value.items() if each is not None}
+    return [_present(each) for each in value] if isinstance(value, list) else value
+
+
+def _signatures(contents: list[Content], natives: bool) -> Iterator[str]:
     """The first call of each step has one, those beside it have none, and only calls have the placeholder."""
     for number, content in enumerate(contents):
         called = False
@@ -106,6 +115,6 @@ def _signatures(contents: list[Content]) -> Iterator[str]:
                 continue
             if not called and not signature:
                 yield f"{place}: is the first call of its step without a signature"
-            if called and signature:
+            if called and signature and not natives:
                 yield f"{place}: is a parallel call with a signature"
             called = True

@@ -137,9 +137,9 @@ def _is_models(item: Any) -> bool:
 
 
 def _reasoning(data: dict[str, Any], natives: bool) -> Iterator[str]:
-    """What it led to comes next; and what has an id comes behind its reasoning, unless natives are let pass.
+    """What it led to comes next; and what has the id of an item that a model gave comes behind its reasoning.
 
-    A model may have given that item without any, and most take it back so.
+    Of natives it is let pass that there was none, as most models take the item back so, or several in a row.
     """
     reasoned = False
     items = data["input"]
@@ -152,7 +152,7 @@ def _reasoning(data: dict[str, Any], natives: bool) -> Iterator[str]:
             if not item.get("encrypted_content"):
                 yield f"{place}: is reasoning without encrypted_content"
             following = items[number + 1] if number + 1 < len(items) else {"role": "user"}
-            if not _is_models(following) or _kind(following) == "reasoning":
+            if not _is_models(following) or (_kind(following) == "reasoning" and not natives):
                 yield f"{place}: is reasoning without what it led to"
         elif _kind(item) in _PREFIXES and "id" in item and not (reasoned or natives):
             yield f"{place}: has its id without its reasoning"
