@@ -15,8 +15,8 @@ from tests.formats.histories import ARGUMENTS, IDS, JUNK, NAMES, PDF, PNG, TEXTS
 
 MAX_MESSAGES = 10
 
-MARK = {"cache_control": {"type": "ephemeral"}}
-OPTIONS = {"providerOptions": {"anthropic": {"signature": "c2ln", "cacheControl": {"type": "ephemeral"}}}}
+MARK: Native = {"cache_control": {"type": "ephemeral"}}
+OPTIONS: Native = {"providerOptions": {"anthropic": {"signature": "c2ln", "cacheControl": {"type": "ephemeral"}}}}
 INPUTS: list[Native] = [
     {},
     {"a": 1},
@@ -81,11 +81,15 @@ def _sampled(draw: st.DrawFn, parts: Sequence[Any], most: int = 3) -> list[Any]:
     return copy.deepcopy(draw(st.lists(st.sampled_from(parts), max_size=most)))
 
 
+def _one(draw: st.DrawFn, *members: Native) -> Native:
+    return copy.deepcopy(draw(st.sampled_from(members)))
+
+
 # --- Chat
 
 
 def _chat_call(draw: st.DrawFn, made: Made) -> Native:
-    extra = draw(st.sampled_from([{}, {}, {"index": 0}, MARK, {"extra_content": {"google": {}}}, {"type": "function"}]))
+    extra = _one(draw, {}, {}, {"index": 0}, MARK, {"extra_content": {"google": {}}}, {"type": "function"})
     if draw(st.integers(0, 5)) == 0:
         return {"id": made.id, "type": "custom", "custom": {"name": made.name, "input": draw(st.sampled_from(TEXTS))}}
     function = {"name": made.name, "arguments": draw(st.sampled_from(ARGUMENTS))}
@@ -94,7 +98,7 @@ def _chat_call(draw: st.DrawFn, made: Made) -> Native:
 
 def _chat_result(draw: st.DrawFn, made: Made) -> Native:
     content = draw(st.sampled_from(TEXTS)) if draw(st.booleans()) else _sampled(draw, CHAT.parts["tool"])
-    extra = draw(st.sampled_from([{}, {}, {"name": made.name}, MARK, {"is_error": True}]))
+    extra = _one(draw, {}, {}, {"name": made.name}, MARK, {"is_error": True})
     return {"role": "tool", "tool_call_id": made.id, "content": content, **extra}
 
 
@@ -150,7 +154,7 @@ def _item_call(draw: st.DrawFn, made: Made) -> Native:
         "computer_call": {"action": {"type": "screenshot"}, "pending_safety_checks": []},
     }
     item_id = draw(st.sampled_from(_ITEM_IDS))
-    extra = draw(st.sampled_from([{}, {}, {"status": "completed"}, {"status": None}, MARK, {"id": item_id}]))
+    extra = _one(draw, {}, {}, {"status": "completed"}, {"status": None}, MARK, {"id": item_id})
     return {"type": made.kind, "call_id": made.id, **given[made.kind], **extra}
 
 
@@ -163,7 +167,7 @@ def _item_result(draw: st.DrawFn, made: Made) -> Native:
         output = {"type": "computer_screenshot", "image_url": LINKS[3]}
     if kind == "apply_patch_call":
         output = "done"
-    extra = draw(st.sampled_from([{}, {}, {"status": "completed"}, {"status": None}, MARK, {"id": "fco_1"}]))
+    extra = _one(draw, {}, {}, {"status": "completed"}, {"status": None}, MARK, {"id": "fco_1"})
     return {"type": f"{kind}_output", "call_id": made.id, "output": output, **extra}
 
 
@@ -243,7 +247,7 @@ RESPONSES = Given(
 
 
 def _tool_use(draw: st.DrawFn, made: Made) -> Native:
-    extra = draw(st.sampled_from([{}, {}, MARK, {"caller": {"type": "direct"}}, {"caller": None}]))
+    extra = _one(draw, {}, {}, MARK, {"caller": {"type": "direct"}}, {"caller": None})
     return {"type": "tool_use", "id": made.id, "name": made.name, "input": draw(st.sampled_from(INPUTS)), **extra}
 
 
@@ -252,7 +256,7 @@ def _tool_result(draw: st.DrawFn, made: Made) -> Native:
     if draw(st.integers(0, 3)):
         text = draw(st.booleans())
         given["content"] = draw(st.sampled_from(TEXTS)) if text else _sampled(draw, ANTHROPIC.parts["user"])
-    return {**given, **draw(st.sampled_from([{}, {"is_error": True}, {"is_error": False}, MARK, {"unheard_of": 1}]))}
+    return {**given, **_one(draw, {}, {"is_error": True}, {"is_error": False}, MARK, {"unheard_of": 1})}
 
 
 def _media_block(kind: str, source: Native) -> Native:
@@ -319,7 +323,7 @@ def _function_call(draw: st.DrawFn, made: Made) -> Native:
         given["id"] = made.id
     return {
         "functionCall": given,
-        **draw(st.sampled_from([{}, {"thoughtSignature": "c2ln"}, {"thoughtSignature": None}])),
+        **_one(draw, {}, {"thoughtSignature": "c2ln"}, {"thoughtSignature": None}),
     }
 
 
@@ -365,7 +369,7 @@ GEMINI = Given(
 
 def _tool_call(draw: st.DrawFn, made: Made) -> Native:
     given = {"type": "tool-call", "toolCallId": made.id, "toolName": made.name, "input": draw(st.sampled_from(INPUTS))}
-    return {**given, **draw(st.sampled_from([{}, {}, OPTIONS, {"providerExecuted": False}]))}
+    return {**given, **_one(draw, {}, {}, OPTIONS, {"providerExecuted": False})}
 
 
 _OUTPUTS: list[Native] = [
@@ -379,7 +383,7 @@ _OUTPUTS: list[Native] = [
 
 def _tool_outcome(draw: st.DrawFn, made: Made) -> Native:
     given = {"type": "tool-result", "toolCallId": made.id, "toolName": made.name}
-    return {**given, "output": copy.deepcopy(draw(st.sampled_from(_OUTPUTS))), **draw(st.sampled_from([{}, OPTIONS]))}
+    return {**given, "output": copy.deepcopy(draw(st.sampled_from(_OUTPUTS))), **_one(draw, {}, OPTIONS)}
 
 
 _SDK_PARTS = [*texts(), *texts(**OPTIONS)[:3]]

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from tests.formats import vendors
 from tests.formats.histories import Message, histories
 from tests.formats.rules import ai_sdk, anthropic, gemini, openai_chat, openai_responses
-from tests.formats.windowed import FORMATS, candidates, render, windows
+from tests.formats.windowed import EXAMPLES, FORMATS, candidates, render, windows
 
 RULES = {
     "openai-chat": openai_chat.broken,
@@ -18,7 +18,7 @@ RULES = {
 
 
 @pytest.mark.parametrize("name", FORMATS)
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=4 * EXAMPLES, deadline=None)
 @given(messages=histories())
 def test_a_window_is_taken_whatever_the_history(name: str, messages: list[Message]) -> None:
     rows = candidates(messages)

@@ -4,6 +4,7 @@ A window is here a head, or none, and all messages from an opening on: the rule 
 """
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -16,6 +17,9 @@ from lib.runs import Candidate
 from lib.windows import Window
 
 type Message = dict[str, Any]
+
+# Of Hypothesis, for each test and format: some seconds each. A change of a format deserves thousands.
+EXAMPLES = int(os.environ.get("FORMAT_EXAMPLES", "50"))
 
 FORMATS = ("openai-chat", "openai-responses", "anthropic", "gemini", "ai-sdk")
 
