@@ -59,7 +59,7 @@ def test_what_was_appended_is_taken_by_its_own_provider(name: str, data: st.Data
         assert RULES[name](render(shown)[0], natives=True) == []
 
 
-@pytest.mark.parametrize(("came", "name"), permutations(FORMATS, 2))
+@pytest.mark.parametrize(("came", "name"), [*permutations(FORMATS, 2)])
 @HOSTILE
 @given(data=st.data())
 def test_what_was_appended_is_taken_by_every_other_provider(came: str, name: str, data: st.DataObject) -> None:
