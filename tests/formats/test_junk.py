@@ -50,7 +50,7 @@ def test_is_refused_or_can_be_rendered_and_for_other_providers_rightly(name: str
 
 
 @pytest.mark.parametrize("name", FORMATS)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @drawn(messages=histories())
 def test_what_a_window_sends_is_none_and_comes_back_as_it_is(name: str, messages: list[Message]) -> None:
     """A window, appended as that provider would be sent it, needs no repair any more."""

@@ -134,7 +134,7 @@ def check(rows: Sequence[Candidate], name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(messages=histories(), versions=st.lists(st.integers(1, 12), max_size=3))
 def test_a_later_window_begins_as_those_before_it(name: str, messages: list[Message], versions: list[int]) -> None:
     check(cleared(candidates(messages), versions), name)
