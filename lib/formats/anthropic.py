@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from lib.formats.history import CONTINUED, NO_DETAILS, NO_RESULT, Call, History, Message, operators
+from lib.formats.history import CONTINUED, NO_DETAILS, NO_RESULT, Call, History, Message, operators, shown
 from lib.formats.parts import Media, Refusal, encoded, linked, visible
 from lib.formats.reading import Node, Parsed, Piece, content, pieces_of, reasoning, unknown
 
@@ -50,7 +50,10 @@ def render(history: History) -> dict[str, Any]:
         elif message.role == "assistant":
             moved: list[Block | str] = []
             said = _said(history, message, moved)
-            if said and not turns:
+            if said and (
+                not turns or (turns[-1].role == "assistant" and _thinks(said) and not _thinks(turns[-1].blocks))
+            ):
+                # Neighbours are one turn, and one that thinks begins with it.
                 _add(turns, Turn("user", [CONTINUED], message))
                 history.repair(message, "user_added", "in front of the assistant")
             _add(turns, Turn("assistant", said, message))
@@ -60,7 +63,7 @@ def render(history: History) -> dict[str, Any]:
             _add(turns, _operators(history, message, _blocks(history, message)))
         else:
             _add(turns, Turn(message.role, _blocks(history, message), message))
-    turns = _placed(history, turns)
+    turns = _finished(history, turns)
     if turns and turns[-1].role == "assistant":
         _trim(history, turns[-1])
     head = {"system": system if len(system) > 1 else system[0]["text"]} if system else {}
@@ -77,17 +80,43 @@ def _add(turns: list[Turn], turn: Turn) -> None:
         turns.append(turn)
 
 
-def _placed(history: History, turns: list[Turn]) -> list[Turn]:
-    """The turns, with system only behind a user and in front of the assistant or at the end."""
-    if not any(turn.role == "system" for turn in turns):
-        return turns
-    placed: list[Turn] = []
-    for turn, following in zip(turns, [*turns[1:], None], strict=True):
+def _finished(history: History, given: Sequence[Turn]) -> list[Turn]:
+    """The turns with what depends on those beside them: system behind a user, and in front of the assistant or last."""
+    turns: list[Turn] = []
+    for turn, following in zip(given, [*given, None][1:], strict=True):
+        if turn.role == "assistant":
+            turn.blocks = _led(history, turn, last=following is None)
         misplaced = turn.role == "system" and (
-            placed[-1].role != "user" or (following is not None and following.role != "assistant")
+            not turns or turns[-1].role != "user" or (following is not None and following.role != "assistant")
         )
-        _add(placed, _operators(history, turn.message, turn.blocks) if misplaced else turn)
-    return placed
+        _add(turns, _operators(history, turn.message, turn.blocks) if misplaced else turn)
+    return turns
+
+
+def _led(history: History, turn: Turn, *, last: bool) -> list[Block | str]:
+    """What an assistant says in a row: what its provider's tools did with what came of it, no thinking at its end."""
+    blocks = [block for block in turn.blocks if isinstance(block, dict)]
+    uses = {block["id"] for block in blocks if block["type"] in SERVER_USES}
+    answered = {block.get("tool_use_id") for block in blocks if block["type"].endswith("_tool_result")}
+    kept: list[Block | str] = []
+    for block in turn.blocks:
+        kind = "" if isinstance(block, str) else block["type"]
+        if isinstance(block, dict) and (
+            (kind in SERVER_USES and not last and block["id"] not in answered)
+            or (kind.endswith("_tool_result") and block.get("tool_use_id") not in uses)
+        ):
+            history.repair(turn.message, "part_dropped", f"{shown(kind)}: only one of a call and its result is there")
+        else:
+            kept.append(block)
+    while kept and _thinks(kept[-1:]):
+        kept.pop()
+        history.repair(turn.message, "reasoning_dropped", "thinking that leads to nothing")
+    return kept
+
+
+def _thinks(blocks: Sequence[Block | str]) -> bool:
+    """Whether what an assistant says begins with thinking."""
+    return isinstance(first := blocks[0], dict) and first["type"] in THINKING
 
 
 def _operators(history: History, message: Message, blocks: Sequence[Block | str]) -> Turn:
@@ -147,7 +176,6 @@ def _given(history: History, message: Message) -> list[Block | str]:
     blocks = _blocks(history, message)
     calls = iter(message.calls)
     kept: list[Block | str] = []
-    answered = [block.get("tool_use_id") for block in blocks if isinstance(block, dict)]
     for block in blocks:
         kind = "" if isinstance(block, str) else block["type"]
         if kind == "tool_use" and isinstance(block, dict):
@@ -155,37 +183,27 @@ def _given(history: History, message: Message) -> list[Block | str]:
             block["name"] = history.name(message, block["name"], _NAME)
         if kind == "thinking" and isinstance(block, dict) and not block.get("signature"):
             history.repair(message, "reasoning_dropped", "thinking without a signature")
-        elif (
-            kind in SERVER_USES
-            and isinstance(block, dict)
-            and not (block.get("id") in answered or message is history.messages[-1])
-        ):
-            history.repair(message, "part_dropped", f"{kind} without what came of it")
         else:
             kept.append(block)
-    while kept and isinstance(last := kept[-1], dict) and last["type"] in THINKING:
-        kept.pop()
-        history.repair(message, "reasoning_dropped", "thinking that leads to nothing")
     return _ordered(history, message, kept)
 
 
 def _ordered(history: History, message: Message, blocks: Sequence[Block | str]) -> list[Block | str]:
     """An assistant's blocks with texts in front of the calls that they stand behind, but never across other blocks."""
     ordered: list[Block | str] = []
-    first: int | None = None
+    calls: list[Block | str] = []
     for block in blocks:
         kind = "text" if isinstance(block, str) else block["type"]
-        if kind == "text" and first is not None:
-            history.repair(message, "part_moved", "a text behind a call, in front of the calls")
-            ordered.insert(first, block)
-            first += 1
+        if kind == "tool_use":
+            calls.append(block)
             continue
-        if kind != "tool_use":
-            first = None
-        elif first is None:
-            first = len(ordered)
+        if kind != "text":
+            ordered += calls
+            calls = []
+        elif calls:
+            history.repair(message, "part_moved", "a text behind a call, in front of the calls")
         ordered.append(block)
-    return ordered
+    return ordered + calls
 
 
 def _result(history: History, call: Call, moved: list[Block | str]) -> Block:
@@ -203,12 +221,11 @@ def _result(history: History, call: Call, moved: list[Block | str]) -> Block:
     # One that says nothing has no content, and nothing is lost.
     blocks = _blocks(history, result) if result.content or result.native is not None else []
     if block.get("is_error"):
-        texts = [each for each in blocks if isinstance(each, str) or each["type"] == "text"]
-        for each in blocks:
-            if each not in texts:
-                history.repair(result, "part_moved", "out of a failed result, behind the results")
-                moved.append(each)
-        blocks = texts
+        others = [each for each in blocks if isinstance(each, dict) and each["type"] != "text"]
+        for _ in others:
+            history.repair(result, "part_moved", "out of a failed result, behind the results")
+        moved += others
+        blocks = [each for each in blocks if isinstance(each, str) or each["type"] == "text"]
         if not blocks:
             history.repair(result, "call_answered", f"a failed result without a text: {NO_DETAILS}")
             blocks = [NO_DETAILS]
@@ -368,8 +385,9 @@ def _answer(block: Node) -> Parsed:
     said = block.get("content")
     pieces = pieces_of(said, lambda part: _piece(part, Parsed("user")) or "") if said else [""]
     parsed.content = content(pieces, plain=not said or isinstance(said.value, str))
-    failed = block.get("is_error")
-    parsed.failed = failed is not None and failed.value is True
+    if (failed := block.get("is_error")) and not isinstance(failed.value, bool):
+        raise failed.wrong("must be true or false")
+    parsed.failed = failed is not None and failed.value
     return parsed
 
 
@@ -380,9 +398,11 @@ def _piece(node: Node, parsed: Parsed) -> Piece | None:
         case "text":
             return node.need("text").text()
         case "image" | "document":
-            node.need("source").object()
+            node.need("source").need("type").text()
             return _read(node.value) or unknown(kind)
         case "thinking":
+            if signature := node.get("signature"):
+                signature.text()
             return reasoning(node.need("thinking").text())
         case "redacted_thinking":
             node.need("data").text()

@@ -235,6 +235,8 @@ def _piece(node: Node, parsed: Parsed, counts: dict[str, int]) -> Piece | None:
         raise node.wrong(f"has {snake}: members must be in camelCase, as the API has them")
     if len([name for name in DATA if given.get(name) is not None]) > 1:
         raise node.wrong(f"must have one of {', '.join(DATA)}")
+    if signature := node.get("thoughtSignature"):
+        signature.text()
     if made := node.get("functionCall"):
         if parsed.role != "assistant":
             raise made.wrong("must not be a functionCall here")
@@ -250,9 +252,9 @@ def _piece(node: Node, parsed: Parsed, counts: dict[str, int]) -> Piece | None:
     if data := node.get("inlineData"):
         return _inline(data) or unknown("inlineData")
     if file := node.get("fileData"):
-        media_type, uri = file.object().get("mimeType") or "", file.need("fileUri").text()
-        kind: Literal["image", "file"] = "image" if str(media_type).startswith("image/") else "file"
-        return linked(kind, uri) or unknown("fileData")
+        media_type = (file.get("mimeType") or Node("")).text()
+        kind: Literal["image", "file"] = "image" if media_type.startswith("image/") else "file"
+        return linked(kind, file.need("fileUri").text()) or unknown("fileData")
     return unknown(next((name for name, value in given.items() if isinstance(value, dict)), "empty"))
 
 

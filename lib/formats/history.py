@@ -5,6 +5,7 @@ Pure. Must make of a message what it and those before it say, so that windows wi
 
 import hashlib
 import re
+from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
@@ -102,7 +103,7 @@ class History:
         """left_out are versions of results in the window's range that are not in it, for want of their calls."""
         self.repairs = [Repair(version, "result_dropped", "its call is not in the window") for version in left_out]
         self.messages: list[Message] = []
-        waiting: dict[tuple[int | None, str | None], list[Call]] = {}
+        waiting: dict[tuple[int | None, str | None], deque[Call]] = {}
         callers: dict[int, Message] = {}
         values = jsontext.read(f"[{','.join([source.json or '' for source in sources])}]")
         for source, value in zip(sources, values, strict=True):
@@ -112,16 +113,16 @@ class History:
                 for call_id in source.call_ids or ():
                     call = Call(call_id, call_id)
                     message.calls.append(call)
-                    waiting.setdefault((source.version, call_id), []).append(call)
+                    waiting.setdefault((source.version, call_id), deque()).append(call)
                     callers[source.version] = message
                 continue
             call_version = source.call_version or 0
-            calls = waiting.get((call_version, source.tool_call_id), [])
+            calls = waiting.get((call_version, source.tool_call_id))
             # The first counts: the window before had no other yet.
             if not calls:
                 self.repair(message, "result_dropped", "its call has a result already")
                 continue
-            call = calls.pop(0)
+            call = calls.popleft()
             call.result = message
             callers[call_version].results.append(call)
             if self.messages[-1].version != call_version:

@@ -210,7 +210,8 @@ def _reasoned(history: History, message: Message, items: list[dict[str, Any]], s
             history.repair(message, "reasoning_dropped", "reasoning without encrypted_content or what it led to")
             lost = True
         else:
-            kept.insert(0, item)
+            kept.append(item)
+    kept.reverse()
     for item in kept:
         _identify(history, message, item, seen, lost=lost)
     return kept
@@ -285,14 +286,15 @@ def parse(node: Node) -> Iterator[Parsed]:
         parsed.role = "tool"
         parsed.tool_call_id = node.need("call_id").call_id()
         output = node.need("output")
-        readable = isinstance(output.value, str | list) and kind in {OUTPUTS[each] for each in READABLE}
+        readable = kind in {OUTPUTS[each] for each in READABLE}
         pieces = pieces_of(output, _piece) if readable else [jsontext.write(jsontext.read(output.json))]
         parsed.content = content(pieces, plain=not isinstance(output.value, list))
     elif kind == "reasoning":
         summary = node.need("summary").items() + (node.get("content") or Node([])).items()
         parsed.content = [reasoning("\n\n".join(part.need("text").text() for part in summary))]
-        if item_id := node.get("id"):
-            item_id.text()
+        for name in ("id", "encrypted_content"):
+            if member := node.get(name):
+                member.text()
     else:
         parsed.role = "user" if kind in CLIENTS else "assistant"
         parsed.content = [unknown(kind)]

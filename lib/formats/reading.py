@@ -187,4 +187,6 @@ def unknown(kind: str) -> dict[str, Any]:
 
 def pieces_of(node: Node, read: Callable[[Node], Piece]) -> list[Piece]:
     """The pieces of a content that is a text or a list of parts."""
+    if not isinstance(node.value, str | list):
+        raise node.wrong("must be a string or a list")
     return [node.value] if isinstance(node.value, str) else [read(part) for part in node.items()]
