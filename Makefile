@@ -24,7 +24,7 @@ dev: .venv/installed ## Serve the API on http://127.0.0.1:3000 with an embedded 
 lint: .venv/installed ## Format check, ruff and mypy --strict
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/ruff check --quiet .
-	@$(BIN)/mypy --no-error-summary lib api scripts tests
+	@$(BIN)/mypy --no-error-summary lib api scripts examples tests
 
 test: lint ## Lint, types and every test, with 100 % branch coverage of lib/ and api/
 	@$(BIN)/python -m pytest --cov --cov-report=term

@@ -44,7 +44,9 @@ MAX_FUNCTIONS = 12
 MAX_MEGABYTES = 60
 
 # What a function must not carry: files of the project, and what pyproject.toml keeps uv from installing.
-UNWANTED = re.compile(r"(tests|scripts|public|\.ci|\.github|\.env|\.venv|\.postgres|_vendor/(requests|urllib3))\b")
+UNWANTED = re.compile(
+    r"(tests|scripts|examples|public|\.ci|\.github|\.env|\.venv|\.postgres|_vendor/(requests|urllib3))\b"
+)
 
 API_KEY = "a-key-of-this-bundle-only"
 

@@ -31,6 +31,7 @@ from tests.formats import ai_sdk_node
 NEEDS = {
     "pooler": "pgbouncer (apt-get or brew install it)",
     "formats/node": "node and npm",
+    "examples/node": "node and npm",
 }
 collect_ignore = []
 try:
@@ -38,7 +39,7 @@ try:
 except PgBouncerError:
     collect_ignore.append("pooler")
 if ai_sdk_node.missing():
-    collect_ignore.append("formats/node")
+    collect_ignore += ["formats/node", "examples/node"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -1,0 +1,59 @@
+"""An agent on Google's generateContent whose history Kata Context keeps: see README.md beside this.
+
+Contents go to and from Google's SDK as JSON text: its dictionaries encode thought signatures a second time.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+from uuid import uuid4
+
+import httpx
+from google import genai
+from google.genai import types
+
+MODEL = os.environ.get("MODEL", "gemini-3.5-pro")
+NUMBER = {"type": "object", "properties": {"number": {"type": "integer"}}, "required": ["number"]}
+FIND_ORDER = {"name": "find_order", "description": "The state of an order.", "parameters_json_schema": NUMBER}
+TOOLS: Any = [{"function_declarations": [FIND_ORDER]}]
+
+
+def answer(kata: httpx.Client, client: genai.Client, run: Callable[[str, dict[str, Any]], str]) -> str:
+    """Goes on until the model calls no tool, also where an earlier loop has ended between a call and its result."""
+    while True:
+        now = kata.get("window", params={"format": "gemini"}).raise_for_status()
+        window, key = now.json(), now.headers["etag"]
+        parts = [each for content in window["data"]["contents"] for each in content["parts"]]
+        made = [each["functionCall"] for each in parts if "functionCall" in each]
+        if calls := [each for each in made if each.get("id") in window["pendingCalls"]]:
+            given = [(each["id"], each["name"], {"output": run(each["name"], each["args"])}) for each in calls]
+            results = [{"functionResponse": {"id": id_, "name": name, "response": got}} for id_, name, got in given]
+            append(kata, [{"role": "user", "parts": results}], key)
+            continue
+        contents: Any = [types.Content.model_validate_json(json.dumps(each)) for each in window["data"]["contents"]]
+        config: Any = {"tools": TOOLS, "system_instruction": window["data"].get("systemInstruction")}
+        said: Any = client.models.generate_content(model=MODEL, contents=contents, config=config)
+        content = said.candidates[0].content.model_dump_json(by_alias=True, exclude_none=True)
+        append(kata, [json.loads(content)], key)
+        if not said.function_calls:
+            return said.text or ""
+
+
+def append(kata: httpx.Client, messages: Sequence[dict[str, Any]], key: str) -> None:
+    """May be sent again, with the same key: it is stored once, and so is one of two that go on from the same window."""
+    body = {"format": "gemini", "messages": messages}
+    kata.post("messages", json=body, headers={"Idempotency-Key": key}).raise_for_status()
+
+
+def find_order(name: str, given: dict[str, Any]) -> str:
+    """What the tool returns: here the same for every order."""
+    return json.dumps({"tool": name, "order": given["number"], "status": "shipped"})
+
+
+if __name__ == "__main__":
+    headers = {"Authorization": f"Bearer {os.environ.get('KATA_KEY') or 'none'}"}
+    with httpx.Client(base_url=os.environ["CONTEXT"], headers=headers) as kata, genai.Client() as client:
+        append(kata, [{"role": "user", "parts": [{"text": sys.argv[1]}]}], str(uuid4()))
+        print(answer(kata, client, find_order))

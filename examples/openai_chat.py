@@ -1,0 +1,53 @@
+"""An agent on OpenAI's Chat Completions whose history Kata Context keeps: see README.md beside this."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import openai
+
+MODEL = os.environ.get("MODEL", "gpt-5.2")
+NUMBER = {"type": "object", "properties": {"number": {"type": "integer"}}, "required": ["number"]}
+FIND_ORDER = {"name": "find_order", "description": "The state of an order, by its number.", "parameters": NUMBER}
+TOOLS: Any = [{"type": "function", "function": FIND_ORDER}]
+
+
+def answer(kata: httpx.Client, client: openai.OpenAI, run: Callable[[str, dict[str, Any]], str]) -> str:
+    """Goes on until the model calls no tool, also where an earlier loop has ended between a call and its result."""
+    while True:
+        now = kata.get("window", params={"format": "openai-chat"}).raise_for_status()
+        window, key = now.json(), now.headers["etag"]
+        made = [each for message in window["data"]["messages"] for each in message.get("tool_calls", [])]
+        if calls := [each for each in made if each["id"] in window["pendingCalls"]]:
+            given = [
+                (each["id"], each["function"]["name"], json.loads(each["function"]["arguments"])) for each in calls
+            ]
+            results = [{"role": "tool", "tool_call_id": id_, "content": run(name, args)} for id_, name, args in given]
+            append(kata, results, key)
+            continue
+        said = client.chat.completions.create(model=MODEL, tools=TOOLS, **window["data"]).choices[0].message
+        append(kata, [said.to_dict()], key)
+        if not said.tool_calls:
+            return said.content or ""
+
+
+def append(kata: httpx.Client, messages: Sequence[dict[str, Any]], key: str) -> None:
+    """May be sent again, with the same key: it is stored once, and so is one of two that go on from the same window."""
+    body = {"format": "openai-chat", "messages": messages}
+    kata.post("messages", json=body, headers={"Idempotency-Key": key}).raise_for_status()
+
+
+def find_order(name: str, given: dict[str, Any]) -> str:
+    """What the tool returns: here the same for every order."""
+    return json.dumps({"tool": name, "order": given["number"], "status": "shipped"})
+
+
+if __name__ == "__main__":
+    headers = {"Authorization": f"Bearer {os.environ.get('KATA_KEY') or 'none'}"}
+    with httpx.Client(base_url=os.environ["CONTEXT"], headers=headers) as kata, openai.OpenAI() as client:
+        append(kata, [{"role": "user", "content": sys.argv[1]}], str(uuid4()))
+        print(answer(kata, client, find_order))
