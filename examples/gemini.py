@@ -25,11 +25,15 @@ def answer(kata: httpx.Client, client: genai.Client, run: Callable[[str, dict[st
     while True:
         now = kata.get("window", params={"format": "gemini"}).raise_for_status()
         window, key = now.json(), now.headers["etag"]
-        parts = [each for content in window["data"]["contents"] for each in content["parts"]]
-        made = [each["functionCall"] for each in parts if "functionCall" in each]
-        if calls := [each for each in made if each.get("id") in window["pendingCalls"]]:
-            given = [(each["id"], each["name"], {"output": run(each["name"], each["args"])}) for each in calls]
-            results = [{"functionResponse": {"id": id_, "name": name, "response": got}} for id_, name, got in given]
+        turns = [each["parts"] for each in window["data"]["contents"] if each["role"] == "model"]
+        made = [part["functionCall"] for part in (turns or [[]])[-1] if "functionCall" in part]
+        names = [each["name"] for each in made]
+        # Older models give calls no ids: then it is the name, and the how manieth of it in its content.
+        ids = [each.get("id") or f"{each['name']}:{names[:at].count(each['name'])}" for at, each in enumerate(made, 1)]
+        if calls := [each for id_, each in zip(ids, made, strict=True) if id_ in window["pendingCalls"]]:
+            marks = [{name: value for name, value in each.items() if name in {"id", "name"}} for each in calls]
+            given = [{"response": {"output": run(each["name"], each["args"])}} for each in calls]
+            results = [{"functionResponse": mark | got} for mark, got in zip(marks, given, strict=True)]
             append(kata, [{"role": "user", "parts": results}], key)
             continue
         contents: Any = [types.Content.model_validate_json(json.dumps(each)) for each in window["data"]["contents"]]

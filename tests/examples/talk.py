@@ -9,11 +9,13 @@ import httpx
 from tests.examples.fakes import Step
 
 TURNS = 200
-LONG_TURN, CALLS_OF_IT = 120, 20
-# Of all requests but the first, those that begin with the one before: the provider's cache has what it charged for.
+LONG_TURN, CALLS_OF_IT = 120, 18
+# At least this part of all requests begins with the one before it, which is what a provider's prompt cache needs.
 CONTINUED = 0.8
 # Every so manieth append is sent a second time.
 SENT_TWICE = 5
+# Of eight turns those that have calls: how many at once.
+CALLS = {1: [1], 2: [2], 6: [2]}
 # Turns that end between their calls and the results: the loop goes on by itself, or only as the user has spoken again.
 GOES_ON, SPEAKS_AGAIN = 42, 82
 # A summary is made in these as often as one is due; before and behind them windows step.
@@ -29,6 +31,9 @@ POLICY = {
 SYSTEM = "You answer for a shop, in one sentence, and look up what you do not know."
 RESULT = "The parcel left the warehouse in the morning, and was last seen by a courier. " * 7
 
+# What a repair may say: of calls before their results are there, of results behind what the user has said meanwhile and
+# such whose call the window has left behind, and of a window that opens with the model.
+MENDED = {"call_answered", "result_moved", "result_dropped", "user_added"}
 
 type Run = Callable[[str, dict[str, Any]], str]
 
@@ -38,13 +43,15 @@ class Crash(Exception):
 
 
 def script() -> Iterator[Step]:
-    """What the model does: of four turns a text, one call, two at once, a text; every other one with thinking."""
+    """What the model does: of eight turns one has a call, two have two at once; every other one has thinking."""
     number = count(1)
     for turn in count():
-        rounds = [1] * CALLS_OF_IT if turn == LONG_TURN else [turn % 4] if turn % 4 in {1, 2} else []
+        rounds = [1] * CALLS_OF_IT if turn == LONG_TURN else CALLS.get(turn % 8, [])
         for calls in rounds:
             yield Step(next(number), calls, thinks=turn % 4 > 1)
-        yield Step(next(number), thinks=turn % 4 > 2)
+        # Of the turn that breaks off for good, the next one's answer says enough.
+        if turn != SPEAKS_AGAIN:
+            yield Step(next(number), thinks=turn % 4 > 2)
 
 
 def question(turn: int) -> str:
@@ -87,6 +94,7 @@ class Talk:
         self.repairs = set[str]()
         self.most_dropped = 0
         self.compactions = 0
+        self.kept_request = False
 
     def window(self) -> dict[str, Any]:
         """The window in the provider's format, and the figures beside it."""
@@ -110,6 +118,8 @@ class Talk:
             calls.append(name)
             if turn in {GOES_ON, SPEAKS_AGAIN} and len(calls) == 2:
                 raise Crash
+            if turn == LONG_TURN:
+                self.kept_request |= self.window()["requestVersion"] is not None
             return f"Order {given['number']}: {RESULT}"
 
         for turn in range(turns):

@@ -76,7 +76,8 @@ def test_two_hundred_turns_never_break_a_rule(api: httpx.Client, provider: Provi
     assert endpoint.continued() >= talk.CONTINUED
     assert held.most_dropped > talk.TURNS
     assert held.compactions > 1
-    assert held.repairs - {"user_added"} == {"call_answered", "result_moved"}
+    assert held.kept_request
+    assert held.repairs <= talk.MENDED
 
 
 @pytest.mark.parametrize(("provider", "example"), EXAMPLES, ids=list(ADDRESSES))
