@@ -13,7 +13,8 @@ export async function answer(context, model, run) {
     const now = await kata(`${context}/window?format=ai-sdk`);
     const { data, pendingCalls } = await now.json();
     const parts = data.messages.flatMap(({ content }) => (typeof content === "string" ? [] : content));
-    const calls = parts.filter((part) => part.type === "tool-call" && pendingCalls.includes(part.toolCallId));
+    const made = new Map(parts.filter(({ type }) => type === "tool-call").map((part) => [part.toolCallId, part]));
+    const calls = pendingCalls.filter((id) => made.has(id)).map((id) => made.get(id));
     if (calls.length) {
       const results = [];
       for (const { toolCallId, toolName, input } of calls) {

@@ -20,8 +20,10 @@ def answer(kata: httpx.Client, claude: anthropic.Anthropic, run: Callable[[str, 
     while True:
         now = kata.get("window", params={"format": "anthropic"}).raise_for_status()
         window, key = now.json(), now.headers["etag"]
-        blocks = [each for turn in window["data"]["messages"] for each in turn["content"] if isinstance(each, dict)]
-        if calls := [each for each in blocks if each["type"] == "tool_use" and each["id"] in window["pendingCalls"]]:
+        turns = [each["content"] for each in window["data"]["messages"] if each["role"] == "assistant"]
+        blocks = [each for each in (turns or [""])[-1] if isinstance(each, dict)]
+        made = {each["id"]: each for each in blocks if each["type"] == "tool_use"}
+        if calls := [made[id_] for id_ in window["pendingCalls"] if id_ in made]:
             results = [
                 {"type": "tool_result", "tool_use_id": each["id"], "content": run(each["name"], each["input"])}
                 for each in calls

@@ -26,11 +26,12 @@ def answer(kata: httpx.Client, client: genai.Client, run: Callable[[str, dict[st
         now = kata.get("window", params={"format": "gemini"}).raise_for_status()
         window, key = now.json(), now.headers["etag"]
         turns = [each["parts"] for each in window["data"]["contents"] if each["role"] == "model"]
-        made = [part["functionCall"] for part in (turns or [[]])[-1] if "functionCall" in part]
-        names = [each["name"] for each in made]
+        newest = [part["functionCall"] for part in (turns or [[]])[-1] if "functionCall" in part]
+        names = [each["name"] for each in newest]
         # Older models give calls no ids: then it is the name, and the how manieth of it in its content.
-        ids = [each.get("id") or f"{each['name']}:{names[:at].count(each['name'])}" for at, each in enumerate(made, 1)]
-        if calls := [each for id_, each in zip(ids, made, strict=True) if id_ in window["pendingCalls"]]:
+        ids = [f"{name}:{names[:at].count(name)}" for at, name in enumerate(names, 1)]
+        made = {each.get("id") or id_: each for id_, each in zip(ids, newest, strict=True)}
+        if calls := [made[id_] for id_ in window["pendingCalls"] if id_ in made]:
             marks = [{name: value for name, value in each.items() if name in {"id", "name"}} for each in calls]
             given = [{"response": {"output": run(each["name"], each["args"])}} for each in calls]
             results = [{"functionResponse": mark | got} for mark, got in zip(marks, given, strict=True)]

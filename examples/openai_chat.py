@@ -21,8 +21,8 @@ def answer(kata: httpx.Client, client: openai.OpenAI, run: Callable[[str, dict[s
     while True:
         now = kata.get("window", params={"format": "openai-chat"}).raise_for_status()
         window, key = now.json(), now.headers["etag"]
-        made = [each for message in window["data"]["messages"] for each in message.get("tool_calls", [])]
-        if calls := [each for each in made if each["id"] in window["pendingCalls"]]:
+        made = {each["id"]: each for message in window["data"]["messages"] for each in message.get("tool_calls", [])}
+        if calls := [made[id_] for id_ in window["pendingCalls"] if id_ in made]:
             given = [
                 (each["id"], each["function"]["name"], json.loads(each["function"]["arguments"])) for each in calls
             ]

@@ -21,8 +21,8 @@ def answer(kata: httpx.Client, client: openai.OpenAI, run: Callable[[str, dict[s
     while True:
         now = kata.get("window", params={"format": "openai-responses"}).raise_for_status()
         window, key = now.json(), now.headers["etag"]
-        made = [each for each in window["data"]["input"] if each.get("type") == "function_call"]
-        if calls := [each for each in made if each["call_id"] in window["pendingCalls"]]:
+        made = {each["call_id"]: each for each in window["data"]["input"] if each.get("type") == "function_call"}
+        if calls := [made[id_] for id_ in window["pendingCalls"] if id_ in made]:
             given = [(each["call_id"], each["name"], json.loads(each["arguments"])) for each in calls]
             results = [
                 {"type": "function_call_output", "call_id": id_, "output": run(name, args)} for id_, name, args in given
