@@ -87,15 +87,15 @@ def _parts(history: History, message: Message) -> list[Part]:
     else:
         parts = []
         for piece in history.pieces(message):
+            if isinstance(piece, Media):
+                parts += _medium(history, message, piece)
+                continue
             if isinstance(piece, Refusal):
                 history.repair(message, "part_to_text", "a refusal")
-            text = piece if isinstance(piece, str) else piece.text if isinstance(piece, Refusal) else None
-            if text:
+            if text := piece if isinstance(piece, str) else piece.text:
                 parts.append({"text": text})
-            elif text is not None:
+            else:
                 history.repair(message, "empty_dropped", "an empty text")
-            elif isinstance(piece, Media):
-                parts += _medium(history, message, piece)
     if not parts and not message.calls and message.role != "tool":
         history.repair(message, "empty_dropped", "a message without content")
     return parts
