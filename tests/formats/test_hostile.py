@@ -18,7 +18,7 @@ RULES = {
 
 
 @pytest.mark.parametrize("name", FORMATS)
-@settings(max_examples=4 * EXAMPLES, deadline=None)
+@settings(max_examples=2 * EXAMPLES, deadline=None)
 @given(messages=histories())
 def test_a_window_is_taken_whatever_the_history(name: str, messages: list[Message]) -> None:
     rows = candidates(messages)
