@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from lib import formats
+from tests.formats import vendors
 from tests.formats.constructs import (
     ASKED,
     ASKED_GEMINI,
@@ -31,7 +32,8 @@ from tests.formats.constructs import (
 )
 from tests.formats.examples import IMAGE_URL, PDF, PLACEHOLDER, PNG
 from tests.formats.rules import anthropic
-from tests.formats.windowed import appended, candidates, render, stored, window
+from tests.formats.test_hostile import RULES
+from tests.formats.windowed import FORMATS, appended, candidates, render, stored, window, windows
 
 PDF_URL = f"data:application/pdf;base64,{PDF}"
 THINKING = {"type": "thinking", "thinking": "Hm.", "signature": "c2ln"}
@@ -103,10 +105,16 @@ REPAIRS: dict[str, tuple[str, list[Native], list[Native], list[str]]] = {
                 "content": [
                     {"type": "image_url", "image_url": {"url": "gs://bucket/a"}},
                     {"type": "image_url", "image_url": {"url": PDF_URL}},
+                    {"type": "image_url", "image_url": {"url": IMAGE_URL}},
                 ],
             }
         ],
-        [{"role": "user", "content": [{"type": "file", "file": {"filename": "file", "file_data": PDF_URL}}]}],
+        [
+            heard(
+                {"type": "file", "file": {"filename": "file", "file_data": PDF_URL}},
+                {"type": "image_url", "image_url": {"url": IMAGE_URL}},
+            )
+        ],
         ["part_dropped", "part_moved"],
     ),
     "members that are null": (
@@ -237,6 +245,12 @@ REPAIRS: dict[str, tuple[str, list[Native], list[Native], list[str]]] = {
         [heard(TEXT, {"type": "document", **source("base64", media_type="application/pdf", data=PDF)})],
         ["part_moved", "part_dropped", "part_dropped", "part_dropped"],
     ),
+    "texts in front of results": (
+        "anthropic",
+        [ASKED, claude(tool_use("a")), heard(TEXT, tool_result("a", TEXT))],
+        [ASKED, claude(tool_use("a")), heard(tool_result("a", TEXT), TEXT)],
+        ["result_moved"],
+    ),
     "an error with more than text": (
         "anthropic",
         [ASKED, claude(tool_use("a")), heard(tool_result("a", IMAGE, is_error=True))],
@@ -283,6 +297,12 @@ REPAIRS: dict[str, tuple[str, list[Native], list[Native], list[str]]] = {
         [*model(function_call()), user(response(id="f:1"))],
         [*model(signed(function_call(), PLACEHOLDER)), user(response())],
         ["signature_skipped", "member_dropped"],
+    ),
+    "texts in front of responses": (
+        "gemini",
+        [*model(signed(function_call(), "c2ln")), user({"text": "x"}, response())],
+        [*model(signed(function_call(), "c2ln")), user(response()), user({"text": "x"})],
+        ["result_moved"],
     ),
     "a window that opens with the model": (
         "gemini",
@@ -369,3 +389,61 @@ def test_the_package_renders_without_its_modules_being_named() -> None:
     shown = window(candidates([{"role": "user", "content": "x"}]), "anthropic", 1)
 
     assert anthropic.broken(json.loads(formats.render(shown).data)) == []
+
+
+def ours(content: Any, role: str = "user", **members: Any) -> Native:
+    return {"role": role, "content": content, **members}
+
+
+NOT_TEXT = {"type": "file", "file": {"filename": "a.txt", "file_data": "data:text/plain;base64,/w=="}}
+IMAGE_PART = {"type": "image_url", "image_url": {"url": IMAGE_URL}}
+REFUSAL = {"type": "refusal", "refusal": "No."}
+MISPLACED = [
+    ours([REFUSAL], "system"),
+    ours([REFUSAL, NOT_TEXT]),
+    ours([IMAGE_PART], "assistant"),
+    ours([], "system"),
+    ours([{"type": "text", "text": " "}, IMAGE_PART], "system"),
+    ours(
+        [{"type": "text", "text": ""}],
+        "assistant",
+        toolCalls=[chat_call("call_1", '{"a": 1e999}'), chat_call("call_2", '{"a": 1.0}')],
+    ),
+]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_what_is_ours_and_stands_where_it_may_not_is_taken_all_the_same(name: str) -> None:
+    for shown in windows(candidates(MISPLACED), name):
+        data, _ = render(shown)
+        assert RULES[name](data) == []
+        assert vendors.wrong(name, data) == []
+
+
+@pytest.mark.parametrize("name", ["anthropic", "openai-chat"])
+def test_an_id_that_is_another_ones_new_name_is_not_taken_twice(name: str) -> None:
+    long = "x " * 30
+
+    def sent(*ids: str) -> list[str]:
+        calls = [chat_call(call_id) for call_id in ids]
+        data, _ = render(window(candidates([ours("x"), ours(None, "assistant", toolCalls=calls)]), name, 1))
+        said = data["messages"][1]
+        return [call["id"] for call in said.get("tool_calls") or said["content"]]
+
+    [renamed] = sent(long)
+    ids = sent(renamed, long)
+    assert ids[0] == renamed
+    assert len({*ids}) == 2
+
+
+def test_a_file_of_version_7_of_the_sdk_goes_back_to_it_and_to_no_other() -> None:
+    given = [
+        {"role": "user", "content": [{"type": "file", "data": {"type": "url", "url": IMAGE_URL}, "mediaType": "a/b"}]}
+    ]
+    batch = appended("ai-sdk", given)
+    data, _ = render(window(stored(batch, "ai-sdk", "ai-sdk"), "ai-sdk", 1))
+    assert data == {"messages": given}
+
+    data, rendered = render(window(stored(batch, "ai-sdk", "anthropic"), "anthropic", 1))
+    assert data == {"messages": []}
+    assert [repair["code"] for repair in rendered.figures["repairs"]] == ["part_dropped", "empty_dropped"]
