@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 from lib import jsontext
-from lib.formats.history import NO_RESULT, Call, History, Message, operators
+from lib.formats.history import NO_RESULT, Call, History, Message, operators, shown
 from lib.formats.parts import AUDIO_TYPES, Media, Refusal, encoded, linked, media_type_of
 from lib.formats.reading import Node, Parsed, Piece, content, reasoning, unknown
 
@@ -24,7 +24,7 @@ def render(history: History) -> dict[str, Any]:
     """The members of a request."""
     system: list[str] = []
     messages: list[dict[str, Any]] = []
-    for message in history.messages:
+    for message in history.gathered():
         moved: list[Part] = []
         if message.role == "system":
             if text := _system(history, message):

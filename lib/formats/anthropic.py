@@ -42,7 +42,7 @@ def render(history: History) -> dict[str, Any]:
     history.rename(_ID, whole=True)
     system: list[Block] = []
     turns: list[Turn] = []
-    for message in history.messages:
+    for message in history.gathered():
         if message.role == "system" and not turns:
             system += map(_block, _texts(history, message, _blocks(history, message)))
             if message.native is not None:
@@ -85,7 +85,7 @@ def _finished(history: History, given: Sequence[Turn]) -> list[Turn]:
     turns: list[Turn] = []
     for turn, following in zip(given, [*given, None][1:], strict=True):
         if turn.role == "assistant":
-            turn.blocks = _led(history, turn, last=following is None)
+            turn.blocks = _ordered(history, turn.message, _led(history, turn, last=following is None))
         misplaced = turn.role == "system" and (
             not turns or turns[-1].role != "user" or (following is not None and following.role != "assistant")
         )
@@ -185,7 +185,7 @@ def _given(history: History, message: Message) -> list[Block | str]:
             history.repair(message, "reasoning_dropped", "thinking without a signature")
         else:
             kept.append(block)
-    return _ordered(history, message, kept)
+    return kept
 
 
 def _ordered(history: History, message: Message, blocks: Sequence[Block | str]) -> list[Block | str]:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from lib.formats.history import CONTINUED, NO_DETAILS, NO_RESULT, Call, History, Message, operators
+from lib.formats.history import CONTINUED, NO_DETAILS, NO_RESULT, Call, History, Message, operators, shown
 from lib.formats.parts import AUDIO_TYPES, Media, Refusal, encoded, linked, media_type_of
 from lib.formats.reading import Node, Parsed, Piece, content, reasoning, unknown
 
@@ -45,7 +45,7 @@ def render(history: History) -> dict[str, Any]:
     """The members of a request."""
     system: list[Part] = []
     contents: list[Content] = []
-    for message in history.messages:
+    for message in history.gathered():
         if message.role == "assistant":
             said = _said(history, message)
             if said and not contents:
@@ -157,6 +157,8 @@ def _response(history: History, call: Call, moved: list[Part]) -> Part:
         given = part["functionResponse"]
         if given.pop("id", None) and not call.kind:
             history.repair(call.result, "member_dropped", "the id of a response to a call without one")
+        if given["name"] != call.name:
+            history.repair(call.result, "name_changed", f"{shown(given['name'])} is not its call's: {call.name}")
     else:
         result = call.result
         parts = _parts(history, result) if result.content else []
@@ -214,7 +216,7 @@ def _answer(part: Node, node: Node, counts: dict[str, int]) -> Parsed:
     text = said.value if said and isinstance(said.value, str) else (said or response).json
     call_id = _call_id(given, name, counts)
     parsed = Parsed("tool", text, tool_call_id=call_id, tool_name=name, failed=keys == ["error"])
-    call = Call(call_id, call_id, Message(0, "tool", text, failed=parsed.failed), call_id, name)
+    call = Call(call_id, call_id, Message(0, "tool", text, failed=parsed.failed), kind=call_id, name=name)
     if _response(History(), call, []) != part.value:
         parsed.native = node.with_only("parts", [part])
     return parsed

@@ -68,12 +68,14 @@ class Repair(NamedTuple):
 class Call:
     """A call of an assistant message: its id as it was stored and as it is sent, and its result once there is one.
 
-    kind is what the format calls it, where it has several kinds; name the tool's name as it is sent.
+    in_place says that its result may stay where it stands. kind is what the format calls it, where it has several
+    kinds; name the tool's name as it is sent.
     """
 
     id: str
     sent: str
     result: "Message | None" = None
+    in_place: bool = False
     kind: str = ""
     name: str = ""
 
@@ -97,12 +99,19 @@ class Message:
 
 
 class History:
-    """The messages that a format renders, without the results, which are with their calls; and the list of repairs."""
+    """What a format renders, and the list of repairs.
+
+    messages are all but the results, which are with their calls.
+    """
 
     def __init__(self, sources: Sequence[Candidate] = (), left_out: Sequence[int] = ()) -> None:
         """left_out are versions of results in the window's range that are not in it, for want of their calls."""
         self.repairs = [Repair(version, "result_dropped", "its call is not in the window") for version in left_out]
         self.messages: list[Message] = []
+        self._order: list[Message | Call] = []
+        self._moved: list[tuple[Message, int]] = []
+        self._moved_across: list[tuple[Message, int]] = []
+        spoken = 0
         waiting: dict[tuple[int | None, str | None], deque[Call]] = {}
         callers: dict[int, Message] = {}
         values = jsontext.read(f"[{','.join([source.json or '' for source in sources])}]")
@@ -110,6 +119,8 @@ class History:
             message = Message(source.version, *value)
             if message.role != "tool":
                 self.messages.append(message)
+                self._order.append(message)
+                spoken = message.version if message.role == "assistant" else spoken
                 for call_id in source.call_ids or ():
                     call = Call(call_id, call_id)
                     message.calls.append(call)
@@ -126,12 +137,34 @@ class History:
             call.result = message
             callers[call_version].results.append(call)
             if self.messages[-1].version != call_version:
-                self.repair(message, "result_moved", f"to its call, message {call_version}")
+                self._moved.append((message, call_version))
+            if spoken == call_version:
+                self._order.append(call)
+                call.in_place = True
+            else:
+                self._moved_across.append((message, call_version))
         for message in callers.values():
             for call in message.calls:
                 if call.result is None:
                     message.results.append(call)
                     self.repair(message, "call_answered", f"{shown(call.id)} has no result: {NO_RESULT}")
+
+    def gathered(self) -> list[Message]:
+        """The messages, each to be followed by its results: those that stood further behind are moved, and noted."""
+        self._note(self._moved)
+        return self.messages
+
+    def in_order(self) -> list[Message | Call]:
+        """The messages, and each call where its result stands, if the assistant has said nothing between the two.
+
+        Else the result is to follow its message, and noted as moved.
+        """
+        self._note(self._moved_across)
+        return self._order
+
+    def _note(self, moved: Sequence[tuple[Message, int]]) -> None:
+        for message, call_version in moved:
+            self.repair(message, "result_moved", f"to its call, message {call_version}")
 
     def repair(self, message: Message, code: Code, detail: str) -> None:
         """Notes a repair of a message."""

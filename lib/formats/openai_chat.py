@@ -32,7 +32,7 @@ def render(history: History) -> dict[str, Any]:
     """The members of a request."""
     history.rename(_ID, whole=False)
     sent: list[dict[str, Any]] = []
-    for message in history.messages:
+    for message in history.gathered():
         moved: list[dict[str, Any]] = []
         said = _said(history, message, moved) if message.native is None else _given(history, message)
         if said is not None:

@@ -4,7 +4,7 @@ Rules, in the order in which they are enforced: system texts that a window begin
 with its encrypted content and in front of what it led to, else without it and without the ids of its turn's items; an
 item's id begins as its type's do, and once; call_ids of 1 to 64 characters, each once in a turn, and legal names;
 arguments that are JSON objects; an assistant says texts alone, its media come in a user message behind the results;
-every call has its output directly behind its turn.
+every call has an output behind it, made up where there is none, and nothing of the assistant's between the two.
 """
 
 import re
@@ -61,7 +61,10 @@ def render(history: History) -> dict[str, Any]:
     instructions: list[str] = []
     items: list[dict[str, Any]] = []
     seen: set[str] = set()
-    for message in history.messages:
+    for message in history.in_order():
+        if isinstance(message, Call):
+            items += _output(history, message, seen)
+            continue
         moved: list[dict[str, Any]] = []
         if message.native is not None:
             items += _given(history, message, seen)
@@ -72,10 +75,8 @@ def render(history: History) -> dict[str, Any]:
         else:
             items += _said(history, message)
         for call in message.results:
-            if call.kind in OUTPUTS:
-                item = _output(history, call)
-                _identify(history, call.result or message, item, seen)
-                items.append(item)
+            if not call.in_place:
+                items += _output(history, call, seen)
         if moved:
             items.append({"role": "user", "content": moved})
     head = {"instructions": "\n\n".join(instructions)} if instructions else {}
@@ -233,20 +234,22 @@ def _identify(history: History, message: Message, item: dict[str, Any], seen: se
     del item["id"]
 
 
-def _output(history: History, call: Call) -> dict[str, Any]:
-    """The item that answers a call."""
-    if call.result is None:
-        return _made(call, NO_RESULT, failed=True)
+def _output(history: History, call: Call, seen: set[str]) -> list[dict[str, Any]]:
+    """The item of a call's result; none where the call is not sent."""
     result = call.result
+    if not call.kind:
+        return []
+    if result is None:
+        return [_made(call, NO_RESULT, failed=True)]
     if result.failed:
         history.repair(result, "member_dropped", "that the call failed")
     if result.native is None:
         texts = result.content if isinstance(result.content, str) else _inputs(history, result)
-        return _made(call, texts or "", failed=result.failed)
+        return [_made(call, texts or "", failed=result.failed)]
     item: dict[str, Any] = result.native[0]
     if item["type"] != OUTPUTS[call.kind]:
         output = item.get("output")
-        return _made(call, output if isinstance(output, str) else jsontext.write(output), failed=result.failed)
+        return [_made(call, output if isinstance(output, str) else jsontext.write(output), failed=result.failed)]
     _without_nulls(history, result, item)
     history.unmarked(result, [item])
     if isinstance(item["output"], list) and call.kind in READABLE:
@@ -254,7 +257,8 @@ def _output(history: History, call: Call) -> dict[str, Any]:
             history.repair(result, "empty_dropped", "a list without parts")
         item["output"] = output or ""
     item["call_id"] = call.sent
-    return item
+    _identify(history, result, item, seen)
+    return [item]
 
 
 def _made(call: Call, output: str | list[dict[str, Any]], *, failed: bool) -> dict[str, Any]:
@@ -358,5 +362,5 @@ def _equal(parsed: Parsed) -> dict[str, Any] | None:
     message = Message(0, parsed.role, parsed.content)
     if parsed.role == "tool":
         call_id = parsed.tool_call_id or ""
-        return _output(History(), Call(call_id, call_id, message, "function_call"))
+        return _output(History(), Call(call_id, call_id, message, kind="function_call"), set())[0]
     return next(iter(_said(History(), message)), None)

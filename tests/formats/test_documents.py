@@ -99,6 +99,8 @@ class TestTranslations:
 
 # What the shared methods of a history note, and what it notes itself.
 METHODS = {
+    "gathered": {"result_moved"},
+    "in_order": {"result_moved"},
     "rename": {"id_changed"},
     "name": {"name_changed"},
     "arguments": {"arguments_wrapped"},
@@ -108,7 +110,7 @@ METHODS = {
     "detail": {"member_dropped"},
     "unmarked": {"cache_mark_dropped"},
 }
-ALWAYS = {"call_answered", "result_dropped", "result_moved"}
+ALWAYS = {"call_answered", "result_dropped"}
 
 
 class TestRepairs:

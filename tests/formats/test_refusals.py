@@ -39,7 +39,7 @@ REFUSED: list[tuple[str, Native, str, str]] = [
         "must be one of developer, system, user, assistant, tool",
     ),
     ("openai-chat", {"role": "user"}, "/content", "is required"),
-    ("openai-chat", {"role": "user", "content": 5}, "/content", "must be a list"),
+    ("openai-chat", {"role": "user", "content": 5}, "/content", "must be a string or a list"),
     ("openai-chat", {"role": "user", "content": ["x"]}, "/content/0", "must be an object"),
     ("openai-chat", {"role": "user", "content": [{"type": "text"}]}, "/content/0/text", "is required"),
     ("openai-chat", {"role": "tool", "content": "x"}, "/tool_call_id", "is required"),
@@ -120,8 +120,8 @@ REFUSED: list[tuple[str, Native, str, str]] = [
     (
         "ai-sdk",
         {"role": "assistant", "content": [{"type": "tool-call", "toolCallId": "a", "toolName": "f"}]},
-        "/content/0",
-        "has no input",
+        "/content/0/input",
+        "is required",
     ),
 ]
 
