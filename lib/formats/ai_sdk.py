@@ -141,6 +141,9 @@ def _result(history: History, call: Call, moved: list[Part]) -> Part:
         value = output.get("value")
         for each in [part, output, *(value if output["type"] == "content" else ())]:
             _unmarked(history, result, each)
+        if part["toolName"] != call.name:
+            history.repair(result, "name_changed", f"{shown(part['toolName'])} is not its call's: {shown(call.name)}")
+            part["toolName"] = call.name
         return part
     text = NO_RESULT
     if result:
