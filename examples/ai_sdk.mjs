@@ -10,24 +10,29 @@ const tools = {
 // Goes on until the model calls no tool, also where an earlier loop has ended between a call and its result.
 export async function answer(context, model, run) {
   for (;;) {
-    const now = await kata(`${context}/window?format=ai-sdk`);
-    const { data, pendingCalls } = await now.json();
-    const parts = data.messages.flatMap(({ content }) => (typeof content === "string" ? [] : content));
-    const made = new Map(parts.filter(({ type }) => type === "tool-call").map((part) => [part.toolCallId, part]));
-    const calls = pendingCalls.filter((id) => made.has(id)).map((id) => made.get(id));
+    const read = await kata(`${context}/window?format=ai-sdk`);
+    const [window, key] = [await read.json(), read.headers.get("etag")];
+    const calls = pending(window);
     if (calls.length) {
-      const results = [];
-      for (const { toolCallId, toolName, input } of calls) {
-        const output = { type: "text", value: await run(toolName, input) };
-        results.push({ type: "tool-result", toolCallId, toolName, output });
-      }
-      await append(context, [{ role: "tool", content: results }], now.headers.get("etag"));
+      await append(context, [{ role: "tool", content: await Promise.all(calls.map((call) => result(call, run))) }], key);
       continue;
     }
-    const said = await generateText({ model, tools, ...data });
-    await append(context, said.response.messages, now.headers.get("etag"));
+    const said = await generateText({ model, tools, ...window.data });
+    await append(context, said.response.messages, key);
     if (said.finishReason !== "tool-calls") return said.text;
   }
+}
+
+// The calls that nothing has answered; of an id that is used again the newest.
+function pending({ data, pendingCalls }) {
+  const parts = data.messages.flatMap(({ content }) => (typeof content === "string" ? [] : content));
+  const made = new Map(parts.filter(({ type }) => type === "tool-call").map((part) => [part.toolCallId, part]));
+  return pendingCalls.filter((id) => made.has(id)).map((id) => made.get(id));
+}
+
+// What a call returns, as the AI SDK takes it.
+async function result({ toolCallId, toolName, input }, run) {
+  return { type: "tool-result", toolCallId, toolName, output: { type: "text", value: await run(toolName, input) } };
 }
 
 // May be sent again, with the same key: it is stored once, and so is one of two that go on from the same window.

@@ -18,17 +18,10 @@ TOOLS: Any = [{"name": "find_order", "description": "The state of an order, by i
 def answer(kata: httpx.Client, claude: anthropic.Anthropic, run: Callable[[str, dict[str, Any]], str]) -> str:
     """Goes on until the model calls no tool, also where an earlier loop has ended between a call and its result."""
     while True:
-        now = kata.get("window", params={"format": "anthropic"}).raise_for_status()
-        window, key = now.json(), now.headers["etag"]
-        turns = [each["content"] for each in window["data"]["messages"] if each["role"] == "assistant"]
-        blocks = [each for each in (turns or [""])[-1] if isinstance(each, dict)]
-        made = {each["id"]: each for each in blocks if each["type"] == "tool_use"}
-        if calls := [made[id_] for id_ in window["pendingCalls"] if id_ in made]:
-            results = [
-                {"type": "tool_result", "tool_use_id": each["id"], "content": run(each["name"], each["input"])}
-                for each in calls
-            ]
-            append(kata, [{"role": "user", "content": results}], key)
+        read = kata.get("window", params={"format": "anthropic"}).raise_for_status()
+        window, key = read.json(), read.headers["etag"]
+        if calls := pending(window):
+            append(kata, [{"role": "user", "content": [result(call, run) for call in calls]}], key)
             continue
         said = claude.messages.create(
             model=MODEL, max_tokens=4096, tools=TOOLS, cache_control={"type": "ephemeral"}, **window["data"]
@@ -36,6 +29,18 @@ def answer(kata: httpx.Client, claude: anthropic.Anthropic, run: Callable[[str, 
         append(kata, [{"role": "assistant", "content": said.to_dict()["content"]}], key)
         if said.stop_reason != "tool_use":
             return "".join(block.text for block in said.content if block.type == "text")
+
+
+def pending(window: dict[str, Any]) -> list[dict[str, Any]]:
+    """The calls of the assistant's newest turn that nothing has answered."""
+    turns = [each["content"] for each in window["data"]["messages"] if each["role"] == "assistant"]
+    blocks = [each for each in (turns or [""])[-1] if isinstance(each, dict)]
+    return [each for each in blocks if each["type"] == "tool_use" and each["id"] in window["pendingCalls"]]
+
+
+def result(call: dict[str, Any], run: Callable[[str, dict[str, Any]], str]) -> dict[str, Any]:
+    """What a call returns, as Anthropic takes it."""
+    return {"type": "tool_result", "tool_use_id": call["id"], "content": run(call["name"], call["input"])}
 
 
 def append(kata: httpx.Client, messages: Sequence[dict[str, Any]], key: str) -> None:

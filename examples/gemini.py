@@ -23,27 +23,34 @@ TOOLS: Any = [{"function_declarations": [FIND_ORDER]}]
 def answer(kata: httpx.Client, client: genai.Client, run: Callable[[str, dict[str, Any]], str]) -> str:
     """Goes on until the model calls no tool, also where an earlier loop has ended between a call and its result."""
     while True:
-        now = kata.get("window", params={"format": "gemini"}).raise_for_status()
-        window, key = now.json(), now.headers["etag"]
-        turns = [each["parts"] for each in window["data"]["contents"] if each["role"] == "model"]
-        newest = [part["functionCall"] for part in (turns or [[]])[-1] if "functionCall" in part]
-        names = [each["name"] for each in newest]
-        # Older models give calls no ids: then it is the name, and the how manieth of it in its content.
-        ids = [f"{name}:{names[:at].count(name)}" for at, name in enumerate(names, 1)]
-        made = {each.get("id") or id_: each for id_, each in zip(ids, newest, strict=True)}
-        if calls := [made[id_] for id_ in window["pendingCalls"] if id_ in made]:
-            marks = [{name: value for name, value in each.items() if name in {"id", "name"}} for each in calls]
-            given = [{"response": {"output": run(each["name"], each["args"])}} for each in calls]
-            results = [{"functionResponse": mark | got} for mark, got in zip(marks, given, strict=True)]
-            append(kata, [{"role": "user", "parts": results}], key)
+        read = kata.get("window", params={"format": "gemini"}).raise_for_status()
+        window, key = read.json(), read.headers["etag"]
+        if calls := pending(window):
+            append(kata, [{"role": "user", "parts": [result(call, run) for call in calls]}], key)
             continue
         contents: Any = [types.Content.model_validate_json(json.dumps(each)) for each in window["data"]["contents"]]
         config: Any = {"tools": TOOLS, "system_instruction": window["data"].get("systemInstruction")}
         said: Any = client.models.generate_content(model=MODEL, contents=contents, config=config)
-        content = said.candidates[0].content.model_dump_json(by_alias=True, exclude_none=True)
-        append(kata, [json.loads(content)], key)
+        append(kata, [json.loads(said.candidates[0].content.model_dump_json(by_alias=True, exclude_none=True))], key)
         if not said.function_calls:
             return said.text or ""
+
+
+def pending(window: dict[str, Any]) -> list[dict[str, Any]]:
+    """The calls of the model's newest turn that nothing has answered."""
+    turns = [each["parts"] for each in window["data"]["contents"] if each["role"] == "model"]
+    newest = [part["functionCall"] for part in (turns or [[]])[-1] if "functionCall" in part]
+    names = [each["name"] for each in newest]
+    # Older models give calls no ids: then it is the name, and the how manieth of it in its content.
+    ids = [f"{name}:{names[:at].count(name)}" for at, name in enumerate(names, 1)]
+    made = {each.get("id") or call_id: each for call_id, each in zip(ids, newest, strict=True)}
+    return [made[call_id] for call_id in window["pendingCalls"] if call_id in made]
+
+
+def result(call: dict[str, Any], run: Callable[[str, dict[str, Any]], str]) -> dict[str, Any]:
+    """What a call returns, as Gemini takes it: with the call's id where that has one."""
+    mark = {name: value for name, value in call.items() if name in {"id", "name"}}
+    return {"functionResponse": {**mark, "response": {"output": run(call["name"], call.get("args", {}))}}}
 
 
 def append(kata: httpx.Client, messages: Sequence[dict[str, Any]], key: str) -> None:

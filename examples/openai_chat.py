@@ -19,20 +19,27 @@ TOOLS: Any = [{"type": "function", "function": FIND_ORDER}]
 def answer(kata: httpx.Client, client: openai.OpenAI, run: Callable[[str, dict[str, Any]], str]) -> str:
     """Goes on until the model calls no tool, also where an earlier loop has ended between a call and its result."""
     while True:
-        now = kata.get("window", params={"format": "openai-chat"}).raise_for_status()
-        window, key = now.json(), now.headers["etag"]
-        made = {each["id"]: each for message in window["data"]["messages"] for each in message.get("tool_calls", [])}
-        if calls := [made[id_] for id_ in window["pendingCalls"] if id_ in made]:
-            given = [
-                (each["id"], each["function"]["name"], json.loads(each["function"]["arguments"])) for each in calls
-            ]
-            results = [{"role": "tool", "tool_call_id": id_, "content": run(name, args)} for id_, name, args in given]
-            append(kata, results, key)
+        read = kata.get("window", params={"format": "openai-chat"}).raise_for_status()
+        window, key = read.json(), read.headers["etag"]
+        if calls := pending(window):
+            append(kata, [result(call, run) for call in calls], key)
             continue
         said = client.chat.completions.create(model=MODEL, tools=TOOLS, **window["data"]).choices[0].message
         append(kata, [said.to_dict()], key)
         if not said.tool_calls:
             return said.content or ""
+
+
+def pending(window: dict[str, Any]) -> list[dict[str, Any]]:
+    """The calls that nothing has answered; of an id that is used again the newest."""
+    made = {each["id"]: each for message in window["data"]["messages"] for each in message.get("tool_calls", [])}
+    return [made[call_id] for call_id in window["pendingCalls"] if call_id in made]
+
+
+def result(call: dict[str, Any], run: Callable[[str, dict[str, Any]], str]) -> dict[str, Any]:
+    """What a call returns, as OpenAI takes it."""
+    given = json.loads(call["function"]["arguments"])
+    return {"role": "tool", "tool_call_id": call["id"], "content": run(call["function"]["name"], given)}
 
 
 def append(kata: httpx.Client, messages: Sequence[dict[str, Any]], key: str) -> None:

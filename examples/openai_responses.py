@@ -19,15 +19,10 @@ TOOLS: Any = [{"type": "function", "strict": False, **FIND_ORDER}]
 def answer(kata: httpx.Client, client: openai.OpenAI, run: Callable[[str, dict[str, Any]], str]) -> str:
     """Goes on until the model calls no tool, also where an earlier loop has ended between a call and its result."""
     while True:
-        now = kata.get("window", params={"format": "openai-responses"}).raise_for_status()
-        window, key = now.json(), now.headers["etag"]
-        made = {each["call_id"]: each for each in window["data"]["input"] if each.get("type") == "function_call"}
-        if calls := [made[id_] for id_ in window["pendingCalls"] if id_ in made]:
-            given = [(each["call_id"], each["name"], json.loads(each["arguments"])) for each in calls]
-            results = [
-                {"type": "function_call_output", "call_id": id_, "output": run(name, args)} for id_, name, args in given
-            ]
-            append(kata, results, key)
+        read = kata.get("window", params={"format": "openai-responses"}).raise_for_status()
+        window, key = read.json(), read.headers["etag"]
+        if calls := pending(window):
+            append(kata, [result(call, run) for call in calls], key)
             continue
         said: Any = client.responses.create(
             model=MODEL, tools=TOOLS, store=False, include=["reasoning.encrypted_content"], **window["data"]
@@ -35,6 +30,18 @@ def answer(kata: httpx.Client, client: openai.OpenAI, run: Callable[[str, dict[s
         append(kata, [item.to_dict() for item in said.output], key)
         if not any(item.type == "function_call" for item in said.output):
             return str(said.output_text)
+
+
+def pending(window: dict[str, Any]) -> list[dict[str, Any]]:
+    """The calls that nothing has answered; of an id that is used again the newest."""
+    made = {each["call_id"]: each for each in window["data"]["input"] if each.get("type") == "function_call"}
+    return [made[call_id] for call_id in window["pendingCalls"] if call_id in made]
+
+
+def result(call: dict[str, Any], run: Callable[[str, dict[str, Any]], str]) -> dict[str, Any]:
+    """What a call returns, as OpenAI takes it."""
+    output = run(call["name"], json.loads(call["arguments"]))
+    return {"type": "function_call_output", "call_id": call["call_id"], "output": output}
 
 
 def append(kata: httpx.Client, messages: Sequence[dict[str, Any]], key: str) -> None:

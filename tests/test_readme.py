@@ -3,6 +3,7 @@
 In README.md and docs/, a block marked `sh` is run, all of a file's in one shell and in order, and so is one marked
 `python`, as a program of its own that has what the shell exports; the `json`, `http` or `text` block behind it is what
 it prints, and without one it prints nothing. A block marked `bash` needs an account or does not end, and is not run.
+One marked `py` stands in a file of examples/, which tests of its own run.
 Ids and times are compared by where they occur again, what is measured not at all.
 """
 
@@ -14,6 +15,7 @@ import sys
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 import httpx
@@ -177,8 +179,17 @@ class TestCommands:
         assert [block.line for block in unrun if "curl" in block.text and SERVER in block.text] == []
 
     @each_document
+    def test_of_examples_are_as_they_stand_there(self, document: Path) -> None:
+        examples = [file.read_text() for file in (ROOT / "examples").glob("*.py")]
+        quoted = [block for block in blocks(document) if block.language == "py"]
+
+        assert [
+            block.line for block in quoted if not any(indent(block.text, "    ") in text for text in examples)
+        ] == []
+
+    @each_document
     def test_stand_before_every_response(self, document: Path) -> None:
-        shown = [block.line for block in blocks(document) if block.language not in {*RUN, "bash"}]
+        shown = [block.line for block in blocks(document) if block.language not in {*RUN, "bash", "py"}]
 
         assert shown == [shown.line for _, shown in commands(document) if shown]
 

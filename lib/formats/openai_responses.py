@@ -171,11 +171,10 @@ def _given(history: History, message: Message, seen: set[str]) -> list[dict[str,
     kept = [item for item in items if item.get("type") not in OUTPUTS or item["call_id"] in answered]
     for _ in range(len(items) - len(kept)):
         history.dropped(message, "computer_call")
-    kept = _reasoned(history, message, kept, seen)
-    if any(item.get("content") == [] and item.get("type", "message") == "message" for item in kept):
-        kept = [item for item in kept if item.get("content") != [] or item.get("type", "message") != "message"]
+    said = [item for item in kept if item.get("content") != [] or item.get("type", "message") != "message"]
+    for _ in range(len(kept) - len(said)):
         history.repair(message, "empty_dropped", "a message without content")
-    return kept
+    return _reasoned(history, message, said, seen)
 
 
 def _without_nulls(history: History, message: Message, item: dict[str, Any]) -> None:
