@@ -182,10 +182,10 @@ async def append(
 ) -> Appended:
     """Stores the JSON text of a models.Append: all of its messages, and its patch of metadata, or nothing.
 
-    Its messages may have a member native, of that format. batch is those messages, and token_counts has the tokens of
-    each. expected_versions, where given, must include the
-    context's latest version. Raises ContextNotFound, VersionConflict, IdempotencyKeyReused,
-    and InvalidBody for times that run backwards or lie ahead, and for metadata that would grow too large.
+    Its messages may have a member native, which is of format_name. batch is those messages, and token_counts has the
+    tokens of each. expected_versions, where given, must include the context's latest version. Raises ContextNotFound,
+    VersionConflict, IdempotencyKeyReused, and InvalidBody for times that run backwards or lie ahead, and for metadata
+    that would grow too large.
     """
     created_at = [message.created_at for message in batch]
     times, problem = _times(created_at)
@@ -381,9 +381,8 @@ async def page(
 ) -> Page:
     """Up to limit + 1 messages after version cursor, as the context was at a version or a time.
 
-    Each with what a provider gave, if native.
-
-    The last message of limit + 1 only says that there are more. Raises ContextNotFound, InvalidParameter.
+    Each with what a provider gave, if native. The last message of limit + 1 only says that there are more. Raises
+    ContextNotFound, InvalidParameter.
     """
     # An ascending page starts after version 0, a descending one with the latest.
     start = 0 if cursor is None and order == "asc" else cursor

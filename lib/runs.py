@@ -64,9 +64,9 @@ class Limits(NamedTuple):
 class Run(NamedTuple):
     """The messages of a run, oldest first, what they take, and how it came about.
 
-    first is the version that it opens with; left_out the versions behind it of answers without their calls; cleared the
-    versions that are; used and bytes what its messages take
-    together. edge is how many tokens may compete until the opening moves; None where bytes have cut the run.
+    first is the version that it opens with; left_out the versions behind first of answers without their calls; cleared
+    the versions that are; used and bytes what its messages take together. edge is how many tokens may compete until the
+    opening moves; None where bytes have cut the run.
     """
 
     first: int

@@ -1,9 +1,9 @@
 """The AI SDK's model messages: `{"system"?, "messages": ModelMessage[]}`, as its versions 5, 6 and 7 all take them.
 
 Rules, in the order in which they are enforced: system texts that a window begins with are `system`, later ones a user's
-text in place; images are files, and every file has a media type; no message without content; arguments that are
-objects; the calls of a message are answered in the tool message behind it, each once; a result is a text, a failed one
-an error's, and media of results come in a user message behind; no cache marks.
+text in place; no cache marks; images of ours are files, and every file of ours has a media type; arguments that are
+objects; no message without content; the calls of a message are answered in the tool message behind it, each once, under
+its name; a result of ours is a text, a failed one an error's, and media of results come in a user message behind.
 """
 
 from collections.abc import Iterator

@@ -1,11 +1,12 @@
 """Anthropic's messages: `{"system"?, "messages": [{role, content}]}`.
 
-Rules, in the order in which they are enforced: system texts that a window begins with are `system`, later ones a user's
-text in place; one turn of a role after the other; no text without a visible character, no empty content; thinking with
-its signature and not last; what an assistant says in front of its calls; ids of at most 64 legal characters, each once
-in the request, and legal names; arguments that are objects; a turn with calls is followed by their results first, each
-once, and by what else there is behind them; a failed result says something, in text alone; images of four types; the
-first turn is a user's, the last assistant's text ends without white space; no cache marks.
+Rules, in the order in which they are enforced: ids of at most 64 legal characters, each once in the request; no cache
+marks; images of four types; no text without a visible character, no empty content; system texts that a window begins
+with are `system`, later ones of ours a user's text in place; legal names; thinking with its signature; arguments that
+are objects; the first turn is a user's; a turn with calls is followed by their results first, each once, and by what
+else there is behind them; a failed result says something, in text alone; one turn of a role after the other; calls of
+the provider's tools with what came of them; no thinking last; what an assistant says in front of its calls; later
+system messages behind a user's turn alone; the last assistant's text ends without white space.
 """
 
 import binascii

@@ -1,10 +1,10 @@
 """Google's generateContent: `{"systemInstruction"?, "contents": [{role, parts}]}`.
 
-Rules, in the order in which they are enforced: system texts that a window begins with are systemInstruction, later ones
-a user's text in place; no empty parts; legal names; arguments that are objects; the first call of each step has its
-signature, or the documented placeholder; ids on both a call and its response, or on neither; a content with calls is
-followed by one of their responses alone, each once, and by what else there is in one behind; contents of one role are
-one, but for responses; the first content is a user's.
+Rules, in the order in which they are enforced: no empty parts; system texts that a window begins with are
+systemInstruction, later ones a user's text in place; legal names; arguments that are objects; the first call of each
+step has its signature, or the documented placeholder; the first content is a user's; ids on both a call and its
+response, or on neither; a content with calls is followed by one of their responses alone, each once, and by what else
+there is in one behind; contents of one role are one, but for responses.
 """
 
 import re

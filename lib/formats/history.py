@@ -20,7 +20,7 @@ from lib.runs import Candidate
 NO_RESULT = "No result was recorded for this call."
 NO_DETAILS = "The call failed without details."
 
-# What a user says where a format wants one in front, and where a text is the operator's.
+# What a user says where a format wants one in front.
 CONTINUED = "(conversation continues)"
 
 # Where a provider is to cache what stands before: Anthropic's mark, and OpenAI's.

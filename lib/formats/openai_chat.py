@@ -1,9 +1,10 @@
 """OpenAI's chat completions: `{"messages": […]}`. Also what compatible servers take.
 
-Rules, in the order in which they are enforced: ids of at most 40 characters, each once in a message, and legal names;
-arguments that are JSON objects; system, assistant and tool messages of texts alone, media of the latter two in a user
-message behind the results; a refusal by itself; no empty lists, no null without calls; every call answered directly
-behind its message, once; no members of compatible servers, no cache marks, no error flags.
+Rules, in the order in which they are enforced: ids of at most 40 characters, each once in a message; no members of
+compatible servers, no media that nobody takes, no cache marks; system, assistant and tool messages of texts alone; a
+refusal by itself; legal names; arguments that are JSON objects; no empty lists, no null without calls; every call
+answered directly behind its message, once, without an error flag; media of assistants and tools in a user message
+behind the results.
 """
 
 import re

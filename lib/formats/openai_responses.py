@@ -1,10 +1,11 @@
 """OpenAI's responses: `{"instructions"?, "input": [items]}`.
 
-Rules, in the order in which they are enforced: system texts that a window begins with are instructions; reasoning only
-with its encrypted content and in front of what it led to, else without it and without the ids of its turn's items; an
-item's id begins as its type's do, and once; call_ids of 1 to 64 characters, each once in a turn, and legal names;
-arguments that are JSON objects; an assistant says texts alone, its media come in a user message behind the results;
-every call has an output behind it, made up where there is none, and nothing of the assistant's between the two.
+Rules, in the order in which they are enforced: call_ids of 1 to 64 characters, each once in a turn; system texts that a
+window begins with are instructions; no cache marks, no null where none may be, no media that nobody takes; legal names;
+arguments that are JSON objects; no message without content; reasoning only with its encrypted content and in front of
+what it led to, else without it and without the ids of its turn's items; an item's id begins as its type's do, and once;
+an assistant says texts alone; every call has an output behind it, made up where there is none, and nothing of the
+assistant's between the two; an assistant's media come in a user message behind the results.
 """
 
 import re
@@ -16,7 +17,7 @@ from lib.formats.history import NO_RESULT, Call, History, Message
 from lib.formats.parts import Media, Refusal, linked
 from lib.formats.reading import Node, Parsed, Piece, content, pieces_of, reasoning, unknown
 
-# The items of one turn are messages of one assistant message: reasoning cannot be parted from what it led to.
+# The items of one turn of the assistant are one message of ours: reasoning cannot be parted from what it led to.
 JOINS = True
 
 _ID = re.compile(r".{1,64}", re.DOTALL)
