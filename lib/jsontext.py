@@ -136,7 +136,8 @@ def _exact_float(digits: str) -> float | str:
 
 
 def _exact_int(digits: str) -> int | str:
-    if len(digits) > MAX_DIGITS:
+    # A sign, or 10**308, has one more.
+    if len(digits) > MAX_DIGITS and not math.isfinite(float(digits)):
         raise ValueError("beyond a double")
     return f"\0{digits}" if digits == "-0" else int(digits)
 

@@ -31,6 +31,8 @@ EMBEDDING_DIMENSIONS = 1536
 MAX_NAME_LENGTH = 255
 MAX_CALL_ID_LENGTH = 4096
 MAX_BATCH = 1000
+# A provider's own messages, of which several may be one of ours.
+MAX_ITEMS = 10_000
 
 # PostgreSQL's integer and bigint.
 MAX_INTEGER = 2**31 - 1
@@ -320,8 +322,9 @@ class ProviderAppend(Sent):
         description="The format that messages are in, as that provider gave or was sent them.",
         json_schema_extra={"enum": ["openai-chat", "openai-responses", "anthropic", "gemini", "ai-sdk"]},
     )
-    messages: Annotated[list[dict[str, Any]], Field(min_length=1), FailFast()] = Field(
-        description="The provider's own messages, contents or items, oldest first: at most 1,000 of ours come of them. "
+    messages: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=MAX_ITEMS), FailFast()] = Field(
+        description="The provider's own messages, contents or items, 10,000 at most and oldest first: at most 1,000 of "
+        "ours come of them. "
         "A turn with several results becomes as many messages, the items of one turn of the assistant become one."
     )
     model: Name | None = Field(None, description="The model that wrote the assistant's messages; kept as it is.")

@@ -101,6 +101,9 @@ def _given(history: History, message: Message) -> dict[str, Any] | None:
         _unmarked(history, message, part)
         if _is_call(part):
             next(calls).name = part["toolName"]
+            if not isinstance(given := part["input"], dict):
+                text = given if isinstance(given, str) else jsontext.write(given)
+                part["input"] = history.arguments(message, text)
     if parts:
         return said
     history.repair(message, "empty_dropped", "a message without content")
@@ -189,11 +192,12 @@ def _piece(node: Node, parsed: Parsed) -> Piece | None:
     match kind:
         case "text":
             return node.need("text").text()
-        case "reasoning":
+        case "reasoning" if parsed.role == "assistant":
             return reasoning(node.need("text").text())
         case "image" if parsed.role == "user":
             return _media(node.get("image"), "image", node) or unknown("image file")
         case "file":
+            node.need("mediaType").text()
             return _media(node.get("data"), "file", node) or unknown("other file")
         case "image":
             raise node.need("type").wrong("must be file in a message of the assistant")
@@ -203,6 +207,8 @@ def _piece(node: Node, parsed: Parsed) -> Piece | None:
                 raise given.wrong("is required")
             parsed.call(node.need("toolCallId").call_id(), node.need("toolName").name(), given.json)
             return None
+    if parsed.role == "user" and kind in {"reasoning", "tool-call", "tool-result"}:
+        raise node.need("type").wrong(f"must not be {kind} in a message of the user")
     return unknown(kind)
 
 

@@ -51,10 +51,7 @@ def render(history: History) -> dict[str, Any]:
         elif message.role == "assistant":
             moved: list[Block | str] = []
             said = _said(history, message, moved)
-            if said and (
-                not turns or (turns[-1].role == "assistant" and _thinks(said) and not _thinks(turns[-1].blocks))
-            ):
-                # Neighbours are one turn, and one that thinks begins with it.
+            if said and (not turns or (message.calls and _joins_without_thinking(turns[-1], said))):
                 _add(turns, Turn("user", [CONTINUED], message))
                 history.repair(message, "user_added", "in front of the assistant")
             _add(turns, Turn("assistant", said, message))
@@ -113,6 +110,11 @@ def _led(history: History, turn: Turn, *, last: bool) -> list[Block | str]:
         kept.pop()
         history.repair(turn.message, "reasoning_dropped", "thinking that leads to nothing")
     return kept
+
+
+def _joins_without_thinking(turn: Turn, said: Sequence[Block | str]) -> bool:
+    """Whether calls with thinking would be in one turn with what came before, which does not begin with thinking."""
+    return turn.role == "assistant" and _thinks(said) and not _thinks(turn.blocks)
 
 
 def _thinks(blocks: Sequence[Block | str]) -> bool:
@@ -285,6 +287,9 @@ def _sendable(history: History, message: Message, block: Block | str) -> Block |
         taken = kind != "text" or visible(str(source.get("data")))
     if not taken:
         history.repair(message, "part_dropped", f"{block['type']} of a type that is not taken, or empty")
+    if taken and found and kind == "base64":
+        # Of the same content, as every reader takes it.
+        return {**block, "source": {**source, "media_type": found.media_type, "data": found.data}}
     return block if taken else None
 
 
@@ -401,11 +406,11 @@ def _piece(node: Node, parsed: Parsed) -> Piece | None:
         case "image" | "document":
             node.need("source").need("type").text()
             return _read(node.value) or unknown(kind)
-        case "thinking":
+        case "thinking" if parsed.role == "assistant":
             if signature := node.get("signature"):
                 signature.text()
             return reasoning(node.need("thinking").text())
-        case "redacted_thinking":
+        case "redacted_thinking" if parsed.role == "assistant":
             node.need("data").text()
             return reasoning("")
         case "tool_use" if parsed.role == "assistant":
@@ -413,7 +418,7 @@ def _piece(node: Node, parsed: Parsed) -> Piece | None:
             given.object()
             parsed.call(node.need("id").call_id(), node.need("name").name(), given.json)
             return None
-        case "tool_use" | "tool_result":
+        case "tool_use" | "tool_result" | "thinking" | "redacted_thinking":
             raise node.need("type").wrong(f"must not be {kind} here")
     if kind in SERVER_USES:
         node.need("id").text()

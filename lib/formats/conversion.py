@@ -11,12 +11,15 @@ from lib import errors, jsontext
 from lib.batches import Batch
 from lib.errors import MAX_PLACES, Place
 from lib.formats.history import History
-from lib.formats.reading import Node, Parsed, Wrong
+from lib.formats.reading import Node, Parsed, Wrong, joined
 from lib.models import MAX_BATCH, MAX_BODY_BYTES, MAX_PAGE_BYTES, NewMessage, ProviderAppend
 from lib.windows import Window
 
 # The newest of a window's repairs are listed; their count says how many there are.
 MAX_REPAIRS = 1000
+
+# Characters of what is kept of an append as it was given: results of one turn keep the turn's own members each.
+MAX_NATIVES = 2 * MAX_BODY_BYTES
 
 
 class Module(Protocol):
@@ -88,22 +91,28 @@ def _body(append: ProviderAppend, parsed: Parsed, metadata: str) -> str:
 def _parsed(append: ProviderAppend, messages: Node) -> list[Parsed]:
     module = _module(append.format)
     joins = getattr(module, "JOINS", False)
-    batch: list[Parsed] = []
+    runs: list[list[Parsed]] = []
     places: list[Place] = []
+    kept = 0
     for place, node in enumerate(messages.items()):
         try:
             for parsed in module.parse(node):
                 parsed.sources.append(place)
-                if joins and batch and batch[-1].role == parsed.role == "assistant":
-                    batch[-1].join(parsed)
+                kept += len(parsed.native or "")
+                if joins and runs and runs[-1][0].role == parsed.role == "assistant":
+                    runs[-1].append(parsed)
                 else:
-                    batch.append(parsed)
+                    runs.append([parsed])
+                if len(runs) > MAX_BATCH or kept > MAX_NATIVES:
+                    break
         except Wrong as wrong:
             places.append(wrong.place)
-        if len(batch) > MAX_BATCH:
+        if kept > MAX_NATIVES:
+            raise errors.PayloadTooLarge("a turn's own members, which each of its results keeps, are too large")
+        if len(runs) > MAX_BATCH:
             places.append(Place("/messages", f"are more than {MAX_BATCH:,} messages: each result is one of its own"))
-        if len(batch) > MAX_BATCH or len(places) == MAX_PLACES:
+        if len(runs) > MAX_BATCH or len(places) == MAX_PLACES:
             break
     if places:
         raise errors.InvalidBody(places=places)
-    return batch
+    return [joined(run) for run in runs]

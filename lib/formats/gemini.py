@@ -27,6 +27,8 @@ DATA = ("text", "inlineData", "fileData", "functionCall", "functionResponse")
 # What stands beside it.
 BESIDE = ("thought", "thoughtSignature")
 
+_GOOGLES = re.compile(r"https?://([a-z]+\.)*(googleapis\.com|youtube\.com|youtu\.be)/", re.IGNORECASE)
+
 _SNAKE = re.compile(r"[a-z]+_")
 
 type Part = dict[str, Any]
@@ -179,6 +181,8 @@ def parse(node: Node) -> Iterator[Parsed]:
     given = node.get("parts")
     parts = given.items() if given else []
     if role == "model":
+        if answer := next((found for part in parts if (found := part.get("functionResponse"))), None):
+            raise answer.wrong("must not be a functionResponse here")
         parsed = Parsed("assistant", native=node.json)
         pieces = [piece for part in parts if (piece := _piece(part, parsed, counts)) is not None]
         parsed.content = content(pieces) if pieces or not parsed.tool_calls else None
@@ -214,9 +218,11 @@ def _answer(part: Node, node: Node, counts: dict[str, int]) -> Parsed:
     keys = list(response.object())
     said = response.get(keys[0]) if keys in (["output"], ["error"], ["result"]) else None
     text = said.value if said and isinstance(said.value, str) else (said or response).json
+    others = [_medium_of(each) for each in nested.items()] if (nested := given.get("parts")) else []
+    told = content([text, *others])
     call_id = _call_id(given, name, counts)
-    parsed = Parsed("tool", text, tool_call_id=call_id, tool_name=name, failed=keys == ["error"])
-    call = Call(call_id, call_id, Message(0, "tool", text, failed=parsed.failed), kind=call_id, name=name)
+    parsed = Parsed("tool", told, tool_call_id=call_id, tool_name=name, failed=keys == ["error"])
+    call = Call(call_id, call_id, Message(0, "tool", told, failed=parsed.failed), kind=call_id, name=name)
     if _response(History(), call, []) != part.value:
         parsed.native = node.with_only("parts", [part])
     return parsed
@@ -251,18 +257,34 @@ def _piece(node: Node, parsed: Parsed, counts: dict[str, int]) -> Piece | None:
     if text := node.get("text"):
         thought = node.get("thought")
         return reasoning(text.text()) if thought and thought.value is True else text.text()
+    return _medium_of(node)
+
+
+def _medium_of(node: Node) -> Piece:
+    """The image, the file or the sound that a part is; of others only what they are called."""
     if data := node.get("inlineData"):
         return _inline(data) or unknown("inlineData")
     if file := node.get("fileData"):
         media_type = (file.get("mimeType") or Node("")).text()
-        kind: Literal["image", "file"] = "image" if media_type.startswith("image/") else "file"
-        return linked(kind, file.need("fileUri").text()) or unknown("fileData")
-    return unknown(next((name for name, value in given.items() if isinstance(value, dict)), "empty"))
+        uri = file.need("fileUri").text()
+        # What only Google can read, or what nobody else has a form for.
+        if _GOOGLES.match(uri) or not (kind := _kind(media_type or media_type_of(Media("file", url=uri)))):
+            return unknown("fileData")
+        return linked(kind, uri) or unknown("fileData")
+    return unknown(next((name for name, value in node.object().items() if isinstance(value, dict)), "empty"))
+
+
+def _kind(media_type: str) -> Literal["image", "file"] | None:
+    if media_type.startswith("image/"):
+        return "image"
+    return "file" if media_type.startswith(("application/", "text/")) else None
 
 
 def _inline(data: Node) -> Media | None:
-    media_type, text = data.need("mimeType").text(), data.need("data").text()
-    if media_type in AUDIO_TYPES.values():
-        found = encoded("file", media_type, text)
+    media_type, text = data.need("mimeType").text(), data.need("data").text(least=1)
+    sound = media_type.partition(";")[0]
+    if sound in AUDIO_TYPES.values():
+        found = encoded("file", sound, text)
         return found and found._replace(kind="audio")
-    return encoded("image" if media_type.startswith("image/") else "file", media_type, text)
+    kind = _kind(media_type)
+    return kind and encoded(kind, media_type, text)

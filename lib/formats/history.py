@@ -6,7 +6,7 @@ Pure. Must make of a message what it and those before it say, so that windows wi
 import hashlib
 import re
 from collections import deque
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -120,7 +120,7 @@ class History:
             if message.role != "tool":
                 self.messages.append(message)
                 self._order.append(message)
-                spoken = message.version if message.role == "assistant" else spoken
+                spoken = message.version if _speaks(message, source) else spoken
                 for call_id in source.call_ids or ():
                     call = Call(call_id, call_id)
                     message.calls.append(call)
@@ -138,7 +138,7 @@ class History:
             callers[call_version].results.append(call)
             if self.messages[-1].version != call_version:
                 self._moved.append((message, call_version))
-            if spoken == call_version:
+            if spoken <= call_version:
                 self._order.append(call)
                 call.in_place = True
             else:
@@ -155,7 +155,7 @@ class History:
         return self.messages
 
     def in_order(self) -> list[Message | Call]:
-        """The messages, and each call where its result stands, if the assistant has said nothing between the two.
+        """The messages, and each call where its result stands, if the assistant says nothing between but other calls.
 
         Else the result is to follow its message, and noted as moved.
         """
@@ -249,6 +249,13 @@ class History:
         """Notes that a part is left out."""
         self.repair(message, "part_dropped", f"a part of type {shown(kind)}")
 
+    def without(self, message: Message, said: dict[str, Any], names: Iterable[str]) -> None:
+        """Takes members out that the provider refuses."""
+        for name in names:
+            if name in said:
+                del said[name]
+                self.repair(message, "member_dropped", name)
+
     def unmarked(self, message: Message, blocks: Sequence[Any]) -> None:
         """Takes cache marks out of blocks that a provider gave or was sent."""
         for block in blocks:
@@ -256,6 +263,15 @@ class History:
                 if mark in block:
                     del block[mark]
                     self.repair(message, "cache_mark_dropped", mark)
+
+
+def _speaks(message: Message, source: Candidate) -> bool:
+    """Whether the assistant says more in a message than calls, as a format has it that keeps results in place."""
+    if message.role != "assistant":
+        return False
+    if isinstance(message.native, list):
+        return any(item.get("type", "message") == "message" for item in message.native)
+    return bool(message.content) or not source.call_ids
 
 
 def shown(text: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 from lib import jsontext
 from lib.formats.history import NO_RESULT, History, Message
-from lib.formats.parts import Media, Refusal, media
+from lib.formats.parts import Media, Refusal, faithful, media
 from lib.formats.reading import Node, Parsed, Piece, content, pieces_of, unknown
 
 _ID = re.compile(r".{1,40}", re.DOTALL)
@@ -21,7 +21,19 @@ _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}", re.ASCII)
 _USER_NAME = re.compile(r"[^\s<|\\/>]+")
 
 # Members of compatible servers, which OpenAI's own refuses.
-COMPATIBLE = ("reasoning_content", "thinking_blocks", "extra_content", "provider_specific_fields")
+COMPATIBLE = (
+    "reasoning_content",
+    "reasoning_details",
+    "reasoning",
+    "thinking_blocks",
+    "images",
+    "extra_content",
+    "provider_specific_fields",
+    # Of streams, and of what OpenAI's SDK has parsed.
+    "index",
+    "parsed",
+    "parsed_arguments",
+)
 
 DETAILS = ("auto", "low", "high")
 
@@ -107,13 +119,12 @@ def _medium(history: History, message: Message, piece: Media) -> dict[str, Any]:
 def _given(history: History, message: Message) -> dict[str, Any] | None:
     """What this format gave, but for what no model of it takes."""
     said: dict[str, Any] = message.native
-    if message.role == "user" and not _USER_NAME.fullmatch(said.get("name", "_") or ""):
-        del said["name"]
-        history.repair(message, "member_dropped", "a name that is not legal")
+    name = said.get("name", "_")
+    if name is None or (message.role == "user" and not _USER_NAME.fullmatch(name)):
+        history.without(message, said, ["name"])
     calls = said.get("tool_calls") or []
-    if not calls and "tool_calls" in said:
-        del said["tool_calls"]
-        history.repair(message, "member_dropped", "tool_calls without a call")
+    if not calls:
+        history.without(message, said, ["tool_calls"])
     _cleaned(history, message, said)
     if isinstance(said.get("content"), list):
         _refused(history, message, said)
@@ -123,6 +134,7 @@ def _given(history: History, message: Message) -> dict[str, Any] | None:
         # Compatible servers leave it out.
         kind = made["type"] = made.get("type") or "function"
         function = made[kind]
+        history.without(message, function, COMPATIBLE)
         function["name"] = history.name(message, function["name"], _NAME)
         if kind == "function":
             function["arguments"] = history.arguments_text(message, function["arguments"])
@@ -153,10 +165,7 @@ def _refused(history: History, message: Message, said: dict[str, Any]) -> None:
 
 def _cleaned(history: History, message: Message, said: dict[str, Any]) -> None:
     """Takes out members of compatible servers, and cache marks."""
-    for name in COMPATIBLE:
-        if name in said:
-            del said[name]
-            history.repair(message, "member_dropped", name)
+    history.without(message, said, COMPATIBLE)
     parts = said.get("content")
     if isinstance(parts, list):
         said["content"] = [sent for part in parts if (sent := _sendable(history, message, part))]
@@ -173,6 +182,12 @@ def _sendable(history: History, message: Message, part: dict[str, Any]) -> dict[
     if part["type"] == "image_url" and found.kind == "file":
         history.repair(message, "part_moved", "a PDF under image_url, into a file")
         return _medium(history, message, found)
+    given = part[part["type"]]
+    link = given if isinstance(given, str) else given.get("url") or given.get("file_data")
+    if found.kind != "audio" and not faithful(found, link):
+        return _medium(history, message, found)
+    if part["type"] == "image_url" and isinstance(given, dict) and given.get("detail", "auto") not in DETAILS:
+        history.without(message, part["image_url"], ["detail"])
     return part
 
 
@@ -190,7 +205,7 @@ def parse(node: Node) -> Iterator[Parsed]:
     """What a message is in ours. Raises Wrong."""
     role = node.need("role").one_of("developer", "system", "user", "assistant", "tool")
     said = node.get("content")
-    pieces = pieces_of(said, _piece) if said else []
+    pieces = pieces_of(said, _said_piece if role == "assistant" else _piece) if said else []
     plain = said is not None and isinstance(said.value, str)
     parsed = Parsed("system" if role == "developer" else role)
     if role == "assistant":
@@ -221,8 +236,14 @@ def _piece(node: Node) -> Piece:
     if kind == "text":
         return node.need("text").text()
     if kind == "refusal":
-        return Refusal(node.need("refusal").text())
+        raise node.need("type").wrong("must be a refusal of the assistant")
     return media(node.value) or unknown(kind)
+
+
+def _said_piece(node: Node) -> Piece:
+    if node.need("type").value == "refusal":
+        return Refusal(node.need("refusal").text())
+    return _piece(node)
 
 
 def _call(parsed: Parsed, node: Node) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from lib import jsontext
 from lib.formats.history import NO_RESULT, Call, History, Message
-from lib.formats.parts import Media, Refusal, linked
+from lib.formats.parts import Media, Refusal, faithful, linked
 from lib.formats.reading import Node, Parsed, Piece, content, pieces_of, reasoning, unknown
 
 # The items of one turn of the assistant are one message of ours: reasoning cannot be parted from what it led to.
@@ -34,9 +34,6 @@ OUTPUTS = {
 
 # Calls whose outputs are a text or parts of an input.
 READABLE = ("function_call", "custom_tool_call")
-
-# Other items that are not the assistant's.
-CLIENTS = frozenset({"mcp_approval_response", "local_shell_call_output", "tool_search_output", "compaction_trigger"})
 
 # What an item's id begins with.
 IDS = {
@@ -62,13 +59,15 @@ def render(history: History) -> dict[str, Any]:
     instructions: list[str] = []
     items: list[dict[str, Any]] = []
     seen: set[str] = set()
-    for message in history.in_order():
+    order = history.in_order()
+    for message, following in zip(order, [*order, None][1:], strict=True):
         if isinstance(message, Call):
             items += _output(history, message, seen)
             continue
         moved: list[dict[str, Any]] = []
         if message.native is not None:
-            items += _given(history, message, seen)
+            goes_on = isinstance(following, Message) and following.role == "assistant" and bool(following.native)
+            items += _given(history, message, seen, goes_on=goes_on)
         elif message.role == "system" and not items:
             instructions += [part["text"] for part in _inputs(history, message) if part["text"]]
         elif message.role == "assistant":
@@ -147,8 +146,8 @@ def _turn(history: History, message: Message, moved: list[dict[str, Any]]) -> li
     return items
 
 
-def _given(history: History, message: Message, seen: set[str]) -> list[dict[str, Any]]:
-    """The items that this format gave, but for what no model of it takes."""
+def _given(history: History, message: Message, seen: set[str], *, goes_on: bool) -> list[dict[str, Any]]:
+    """The items that this format gave, but for what no model of it takes; goes_on where the turn does behind them."""
     items: list[dict[str, Any]] = message.native
     history.unmarked(message, items)
     for item in items:
@@ -175,13 +174,13 @@ def _given(history: History, message: Message, seen: set[str]) -> list[dict[str,
     said = [item for item in kept if item.get("content") != [] or item.get("type", "message") != "message"]
     for _ in range(len(kept) - len(said)):
         history.repair(message, "empty_dropped", "a message without content")
-    return _reasoned(history, message, said, seen)
+    return _reasoned(history, message, said, seen, goes_on=goes_on)
 
 
 def _without_nulls(history: History, message: Message, item: dict[str, Any]) -> None:
-    for name in [name for name, value in item.items() if value is None and name not in NULLABLE]:
-        del item[name]
-        history.repair(message, "member_dropped", f"{name}, which was null")
+    """Takes members out that are null and may not be, and what OpenAI's SDK has parsed."""
+    history.without(message, item, [name for name, value in item.items() if value is None and name not in NULLABLE])
+    history.without(message, item, ["parsed", "parsed_arguments"])
 
 
 def _sendable(history: History, message: Message, parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -189,10 +188,13 @@ def _sendable(history: History, message: Message, parts: list[dict[str, Any]]) -
     sent = []
     history.unmarked(message, parts)
     for part in parts:
+        _without_nulls(history, message, part)
         piece = _piece(Node(part)) if part["type"] in PARTS and not part.get("file_id") else ""
         if isinstance(piece, Media) and part["type"] == "input_image" and piece.kind == "file":
             history.repair(message, "part_moved", "a PDF in an input_image, into an input_file")
             sent.append({"type": "input_file", "filename": piece.name or "file", "file_data": piece.data_url})
+        elif isinstance(piece, Media) and not faithful(piece, part.get("image_url") or part.get("file_data")):
+            sent.append(_input(history, message, piece) or part)
         elif isinstance(piece, str | Media):
             sent.append(part)
         else:
@@ -200,21 +202,23 @@ def _sendable(history: History, message: Message, parts: list[dict[str, Any]]) -
     return sent
 
 
-def _reasoned(history: History, message: Message, items: list[dict[str, Any]], seen: set[str]) -> list[dict[str, Any]]:
-    """Items with reasoning where it may stand, and with ids where all reasoning of the turn is there."""
+def _reasoned(
+    history: History, message: Message, items: list[dict[str, Any]], seen: set[str], *, goes_on: bool
+) -> list[dict[str, Any]]:
+    """Items with reasoning where it may stand, and with ids where the reasoning in front of them is there."""
+    spoken = max((place for place, item in enumerate(items) if item.get("type") != "reasoning"), default=-1)
     kept: list[dict[str, Any]] = []
     lost = False
-    for item in reversed(items):
-        if item.get("type") == "reasoning" and (
-            not item.get("encrypted_content") or not kept or item.get("id") in seen
-        ):
-            history.repair(message, "reasoning_dropped", "reasoning without encrypted_content or what it led to")
-            lost = True
-        else:
-            kept.append(item)
-    kept.reverse()
-    for item in kept:
+    for place, item in enumerate(items):
+        if item.get("type") == "reasoning":
+            led = place < spoken or goes_on
+            lost = not item.get("encrypted_content") or not led or item.get("id") in seen
+            if lost:
+                why = "without encrypted_content, without what it led to, or sent before"
+                history.repair(message, "reasoning_dropped", f"reasoning {why}")
+                continue
         _identify(history, message, item, seen, lost=lost)
+        kept.append(item)
     return kept
 
 
@@ -225,7 +229,7 @@ def _identify(history: History, message: Message, item: dict[str, Any], seen: se
         return
     if not isinstance(item["id"], str) or not item["id"].startswith(IDS.get(kind, "")) or item["id"] in seen:
         why = "is not legal, or is used again"
-    elif lost and kind != "reasoning":
+    elif lost:
         why = "belongs to reasoning that is not sent"
     else:
         seen.add(item["id"])
@@ -241,7 +245,7 @@ def _output(history: History, call: Call, seen: set[str]) -> list[dict[str, Any]
         return []
     if result is None:
         return [_made(call, NO_RESULT, failed=True)]
-    if result.failed:
+    if result.failed and call.kind in READABLE:
         history.repair(result, "member_dropped", "that the call failed")
     if result.native is None:
         texts = result.content if isinstance(result.content, str) else _inputs(history, result)
@@ -290,9 +294,9 @@ def parse(node: Node) -> Iterator[Parsed]:
         parsed.role = "tool"
         parsed.tool_call_id = node.need("call_id").call_id()
         output = node.need("output")
-        readable = kind in {OUTPUTS[each] for each in READABLE}
-        pieces = pieces_of(output, _piece) if readable else [jsontext.write(jsontext.read(output.json))]
-        parsed.content = content(pieces, plain=not isinstance(output.value, list))
+        parsed.content = _content_of(output, kind)
+        status = node.get("status")
+        parsed.failed = kind == "apply_patch_call_output" and status is not None and status.value == "failed"
     elif kind == "reasoning":
         summary = node.need("summary").items() + (node.get("content") or Node([])).items()
         parsed.content = [reasoning("\n\n".join(part.need("text").text() for part in summary))]
@@ -300,11 +304,20 @@ def parse(node: Node) -> Iterator[Parsed]:
             if member := node.get(name):
                 member.text()
     else:
-        parsed.role = "user" if kind in CLIENTS else "assistant"
+        # What a client answers to them, an approval for one, stays in the turn as well, lest the two be parted.
         parsed.content = [unknown(kind)]
     if parsed.role != "tool" or _equal(parsed) != node.value:
         parsed.native = f"[{node.json}]"
     yield parsed
+
+
+def _content_of(output: Node, kind: str) -> str | list[dict[str, Any]]:
+    """What a result says: texts and media, a screenshot, or else its JSON text."""
+    if isinstance(output.value, str) or kind in {OUTPUTS[each] for each in READABLE}:
+        return content(pieces_of(output, _piece), plain=not isinstance(output.value, list))
+    if kind == "computer_call_output":
+        return content([linked("image", output.object().get("image_url")) or unknown("computer_screenshot")])
+    return output.json
 
 
 def _message(node: Node) -> Parsed:
@@ -321,10 +334,10 @@ def _message(node: Node) -> Parsed:
 
 def _piece(node: Node) -> Piece:
     kind = node.need("type").text()
-    if kind in {"input_text", "output_text"}:
+    if kind == "input_text":
         return node.need("text").text()
-    if kind == "refusal":
-        return Refusal(node.need("refusal").text())
+    if kind in {"output_text", "refusal"}:
+        raise node.need("type").wrong(f"must not be {kind} outside a message of the assistant")
     value = node.value
     if kind == "input_image":
         detail = value.get("detail")
@@ -340,9 +353,12 @@ def _piece(node: Node) -> Piece:
 
 
 def _output_piece(node: Node) -> Piece:
-    if node.need("type").value in PARTS:
+    kind = node.need("type").value
+    if kind in PARTS:
         raise node.need("type").wrong("must be output_text or refusal in a message of the assistant")
-    return _piece(node)
+    if kind == "output_text":
+        return node.need("text").text()
+    return Refusal(node.need("refusal").text()) if kind == "refusal" else _piece(node)
 
 
 def _call(parsed: Parsed, node: Node, kind: str) -> None:

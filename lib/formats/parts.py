@@ -16,6 +16,9 @@ _BLANK = "\u115f\u1160\u2800\u3164\uffa0"
 
 _DATA_URL = re.compile(r"data:([^;,\s]*)(?:;[^,]*)?;base64,(.*)", re.DOTALL | re.IGNORECASE)
 _BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}", re.ASCII)
+_SPACES = re.compile(r"\s+")
+_STANDARD = str.maketrans("-_", "+/")
+_SYNONYMS = {"image/jpg": "image/jpeg"}
 _WEB = re.compile(r"https?://\S+")
 
 # The images that every provider takes.
@@ -117,11 +120,20 @@ def encoded(kind: Literal["image", "file"], media_type: object, data: object, **
     """What has a media type and content in base64; None where it has not, and for an image that not all take."""
     if not isinstance(media_type, str) or not isinstance(data, str) or "/" not in media_type:
         return None
+    # As Google's SDK writes it, as mail is broken into lines, and without what only fills it up.
+    data = _SPACES.sub("", data).translate(_STANDARD).rstrip("=")
+    data += "=" * (-len(data) % 4)
+    media_type = _SYNONYMS.get(media_type, media_type)
     if kind == "image" and media_type == "application/pdf":
         kind = "file"
     if len(data) % 4 or not _BASE64.fullmatch(data) or (kind == "image" and media_type not in IMAGE_TYPES):
         return None
     return Media(kind, media_type, data, **members)
+
+
+def faithful(media: Media, given: object) -> bool:
+    """Whether a text has content as every reader takes it: in the base64 of RFC 4648, padded, of a type by its name."""
+    return not media.data or (isinstance(given, str) and media.data in given and media.media_type in given.lower())
 
 
 def media(part: Mapping[str, Any]) -> Media | None:

@@ -135,13 +135,6 @@ class Parsed:
         function = {"name": name, "arguments": arguments}
         self.tool_calls.append({"id": call_id, "type": "function", "function": function})
 
-    def join(self, other: "Parsed") -> None:
-        """Adds what the same role goes on with."""
-        self.content = [*_parts(self.content), *_parts(other.content)] or None
-        self.tool_calls += other.tool_calls
-        self.native = f"{(self.native or '')[:-1]},{(other.native or '')[1:]}"
-        self.sources += other.sources
-
     def members(self) -> dict[str, Any]:
         """Its members as an append in our own format has them, without what is absent, native and metadata."""
         given = {
@@ -151,6 +144,21 @@ class Parsed:
             "toolName": self.tool_name,
         }
         return {"role": self.role} | {name: value for name, value in given.items() if value is not None}
+
+
+def joined(run: Sequence[Parsed]) -> Parsed:
+    """One message of what one role says in a row, each with a native that is a list; a single one as it is."""
+    if len(run) == 1:
+        return run[0]
+    parts = [part for parsed in run for part in _parts(parsed.content)]
+    calls = [call for parsed in run for call in parsed.tool_calls]
+    return Parsed(
+        run[0].role,
+        parts if parts or not calls else None,
+        calls,
+        native=f"[{','.join([(parsed.native or '')[1:-1] for parsed in run])}]",
+        sources=[place for parsed in run for place in parsed.sources],
+    )
 
 
 type Piece = str | Media | Refusal | dict[str, Any]

@@ -40,6 +40,36 @@ REFUSED: list[tuple[str, Native, str, str]] = [
     ),
     ("openai-chat", {"role": "user"}, "/content", "is required"),
     ("openai-chat", {"role": "user", "content": 5}, "/content", "must be a string or a list"),
+    (
+        "openai-chat",
+        {"role": "user", "content": [{"type": "refusal", "refusal": "No."}]},
+        "/content/0/type",
+        "must be a refusal of the assistant",
+    ),
+    (
+        "openai-responses",
+        {"role": "user", "content": [{"type": "output_text", "text": "x"}]},
+        "/content/0/type",
+        "must not be output_text outside a message of the assistant",
+    ),
+    (
+        "anthropic",
+        {"role": "user", "content": [{"type": "thinking", "thinking": "Hm.", "signature": "c2ln"}]},
+        "/content/0/type",
+        "must not be thinking here",
+    ),
+    (
+        "gemini",
+        {"role": "model", "parts": [{"functionResponse": {"name": "f", "response": {}}}]},
+        "/parts/0/functionResponse",
+        "must not be a functionResponse here",
+    ),
+    (
+        "ai-sdk",
+        {"role": "user", "content": [{"type": "reasoning", "text": "Hm."}]},
+        "/content/0/type",
+        "must not be reasoning in a message of the user",
+    ),
     ("openai-chat", {"role": "user", "content": ["x"]}, "/content/0", "must be an object"),
     ("openai-chat", {"role": "user", "content": [{"type": "text"}]}, "/content/0/text", "is required"),
     ("openai-chat", {"role": "tool", "content": "x"}, "/tool_call_id", "is required"),
@@ -139,6 +169,14 @@ def test_the_place_is_named(name: str, given: Native, pointer: str, detail: str)
         parsed(name, [first, given])
 
     assert [(place.pointer, place.detail) for place in refused.value.places] == [(f"/messages/1{pointer}", detail)]
+
+
+def test_a_turns_own_members_are_not_kept_for_each_of_its_results_without_end() -> None:
+    result = {"type": "tool_result", "tool_use_id": "a", "content": "x", "more": 1}
+    turn = {"role": "user", "more": "x" * 100_000, "content": [result] * 100}
+
+    with pytest.raises(PayloadTooLarge):
+        parsed("anthropic", [turn])
 
 
 def test_all_places_are_named_up_to_a_number() -> None:

@@ -127,7 +127,7 @@ REPAIRS: dict[str, tuple[str, list[Native], list[Native], list[str]]] = {
         "openai-responses",
         [ASKED, reasoning(1, encrypted_content=None), message(1, phase=None), reasoning(2)],
         [ASKED, {name: value for name, value in message(1, phase=None).items() if name != "id"}],
-        ["reasoning_dropped", "reasoning_dropped", "member_dropped"],
+        ["reasoning_dropped", "member_dropped", "reasoning_dropped"],
     ),
     "an id used again": (
         "openai-responses",

@@ -96,7 +96,24 @@ BODIES |= {
     ),
     "as many items of one turn as may be": (
         201,
-        given("openai-responses", *['{"type":"a"}'] * 150_000),
+        given("openai-responses", *['{"type":"a"}'] * 10_000),
+    ),
+    "more items than may be": (
+        400,
+        given("openai-responses", *['{"type":"a"}'] * 199_900),
+    ),
+    "a turn whose own members each of its results would keep": (
+        413,
+        given(
+            "ai-sdk",
+            '{"role":"tool","x":"'
+            + "x" * 1_000_000
+            + '","content":'
+            + listed(
+                '{"type":"tool-result","toolCallId":"a","toolName":"f","x":1,"output":{"type":"text","value":"x"}}', 900
+            )
+            + "}",
+        ),
     ),
     "two million escapes of a call's arguments": (
         201,
@@ -228,6 +245,25 @@ class TestReads:
         window = f"/api/v1/contexts/{context_id}/window?format={name}&budget=20000"
         assert_cheap(partial(cost, f"{window}&at=12000", method="GET"))
         assert_cheap(partial(cost, window, method="GET"), 413)
+
+    @pytest.mark.parametrize(
+        ("name", "turn"),
+        [
+            ("anthropic", "a turn of as many blocks as may be"),
+            ("anthropic", "a turn of as many unknown blocks as may be"),
+            ("openai-responses", "as many items of one turn as may be"),
+            ("openai-chat", "two million escapes of a call's arguments"),
+            ("gemini", "spaces between two million numbers"),
+        ],
+    )
+    def test_of_windows_of_what_was_given(
+        self, name: str, turn: str, cost: Callable[..., dict[str, Any]], context_id: str
+    ) -> None:
+        assert cost(MESSAGES.format(id=context_id), BODIES[turn][1])["status"] == 201
+
+        window = f"/api/v1/contexts/{context_id}/window?budget=1000000&format="
+        for each in {name, "anthropic", "openai-responses"}:
+            assert_cheap(partial(cost, window + each, method="GET"))
 
     def test_of_a_list_of_contexts_with_much_metadata(
         self, cost: Callable[..., dict[str, Any]], context_id: str, database: psycopg.Connection[Any]

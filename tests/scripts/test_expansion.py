@@ -172,7 +172,7 @@ def rows(schema: Schema) -> dict[tuple[UUID, int], tuple[str, str, str]]:
     """Where each message lies, which transaction wrote it, and all of it but the new columns."""
     found = schema.query("""
         SELECT context_id, version, ctid::text, xmin::text,
-            (to_jsonb(messages) - 'call_version' - 'metadata_bytes')::text
+            (to_jsonb(messages) - '{call_version,metadata_bytes,native,native_format,native_bytes}'::text[])::text
         FROM messages
     """)
     return {(context_id, version): (ctid, xmin, text) for context_id, version, ctid, xmin, text in found}

@@ -21,7 +21,9 @@ async def append_messages(request: Request) -> Response:
     # Before anything is stored: what was stored and cannot be answered, no retry would ever see.
     size = len(batch.body.encode()) - batch.native_bytes + len(batch.messages) * messages.ENVELOPE_BYTES
     check_answer(size, "send less at once")
+    expected_versions = _expected_versions(append.expected_version, request.if_match_versions)
     counted = iter(await tokens.count_all(message.texts() for message in batch.messages if not message.token_count))
+    token_counts = batch.token_counts([message.token_count or next(counted) for message in batch.messages])
     async with db.connection() as conn:
         try:
             appended = await messages.append(
@@ -29,9 +31,9 @@ async def append_messages(request: Request) -> Response:
                 context_id,
                 body=batch.body,
                 batch=batch.messages,
-                token_counts=batch.token_counts([message.token_count or next(counted) for message in batch.messages]),
+                token_counts=token_counts,
                 patches_metadata=append.context_metadata is not None,
-                expected_versions=_expected_versions(append.expected_version, request.if_match_versions),
+                expected_versions=expected_versions,
                 idempotency=idempotency,
                 format_name=append.format or "kata",
             )

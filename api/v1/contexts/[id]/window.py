@@ -26,7 +26,7 @@ async def read_window(request: Request) -> Response:
     else:
         rendered = await off_the_loop(formats.rendering(window), lambda: formats.render(window))
         response = shown(rendered.data, {**window.figures, **rendered.figures}, headers=headers)
-    check_answer(len(response.body), "page through the messages of the newest unit")
+    check_answer(len(response.body), "ask with a smaller budget, or page through the messages")
     return response
 
 
