@@ -19,7 +19,7 @@ from lib.windows import Window
 type Message = dict[str, Any]
 
 # Of Hypothesis, for each test and format: some seconds each. A change of a format deserves thousands.
-EXAMPLES = int(os.environ.get("FORMAT_EXAMPLES", "50"))
+EXAMPLES = int(os.environ.get("FORMAT_EXAMPLES", "30"))
 
 FORMATS = ("openai-chat", "openai-responses", "anthropic", "gemini", "ai-sdk")
 

@@ -262,7 +262,7 @@ class TestReads:
         assert cost(MESSAGES.format(id=context_id), BODIES[turn][1])["status"] == 201
 
         window = f"/api/v1/contexts/{context_id}/window?budget=1000000&format="
-        for each in {name, "anthropic", "openai-responses"}:
+        for each in {name, "anthropic"}:
             assert_cheap(partial(cost, window + each, method="GET"))
 
     def test_of_a_list_of_contexts_with_much_metadata(
