@@ -238,6 +238,12 @@ class TestMessages:
         assert latest(api, context_id) == 0
         assert len(append(api, context_id, name, [whole])) == 1000
 
+    def test_are_10000_items_at_most_of_however_few_turns(self, api: httpx.Client, context_id: str) -> None:
+        item = {"type": "web_search_call", "status": "completed"}
+
+        assert len(append(api, context_id, "openai-responses", [item] * 10_000)) == 1
+        assert pointers(post(api, context_id, "openai-responses", [item] * 10_001)) == ["/messages"]
+
     def test_may_be_more_than_1000_items_of_fewer_turns(self, api: httpx.Client, context_id: str) -> None:
         assert len(append(api, context_id, "openai-responses", [spoken("openai-responses")] * 1500)) == 1
 
