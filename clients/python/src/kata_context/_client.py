@@ -1,0 +1,274 @@
+"""The clients: one that waits, and one to be awaited. Both have the same calls, and send them the same way."""
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from functools import cached_property, wraps
+from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, Unpack
+from weakref import WeakKeyDictionary
+
+import httpx2
+
+from kata_context import _requests as requests
+from kata_context._appends import parts
+from kata_context._requests import Answer, Page, Request, pause
+from kata_context.errors import ConnectionFailed, KataError
+from kata_context.types import AppendMessagesArguments, Message
+
+P = ParamSpec("P")
+T = TypeVar("T")
+H = TypeVar("H", httpx2.Client, httpx2.AsyncClient)
+
+VERSION = "0.1.0"
+
+logger = logging.getLogger("kata_context")
+
+
+class _Either(Generic[H]):
+    """What both are made of."""
+
+    def __init__(
+        self,
+        url: str | None = None,
+        api_key: str | None = None,
+        *,
+        timeout: float = 30,
+        max_retries: int = 4,
+        http_client: H | None = None,
+    ) -> None:
+        """Calls url, or else KATA_CONTEXT_URL, or else what `make dev` serves; api_key or else KATA_CONTEXT_API_KEY.
+
+        timeout is in seconds, of each request and not of the call, which fails when max_retries more have failed.
+        http_client brings proxies, certificates and the like. Raises ValueError for a url or key that is none.
+        """
+        self.url = (url or os.environ.get("KATA_CONTEXT_URL") or "http://127.0.0.1:3000").rstrip("/")
+        if not self.url.startswith(("http://", "https://")):
+            raise ValueError("the service's URL starts with http:// or https://")
+        key = (api_key or os.environ.get("KATA_CONTEXT_API_KEY") or "").strip()
+        if not (key.isascii() and key.isprintable()):
+            raise ValueError("the API key has characters that no header takes")
+        self.max_retries = max_retries
+        self._headers = {"User-Agent": f"kata-context-python/{VERSION}"}
+        if key:
+            self._headers["Authorization"] = f"Bearer {key}"
+        self._timeout = timeout
+        self._given: H | None = http_client
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({httpx2.URL(self.url)})"  # without the key
+
+    def _sent(self, request: Request[Any]) -> dict[str, Any]:
+        """The request as httpx2 takes it."""
+        return {
+            "method": request.method,
+            "url": self.url + request.path,
+            "params": request.query,
+            "headers": {**self._headers, **request.headers},
+            "content": request.body,
+            "timeout": self._timeout,
+            "follow_redirects": False,
+        }
+
+    def _pause(self, request: Request[Any], error: Exception, attempts: int) -> float:
+        """Seconds to wait after the attempts-th request has failed; raises the error where it was the last."""
+        if not isinstance(error, KataError):
+            error, cause = ConnectionFailed(f"{type(error).__name__}: {error}"), error
+            error.__cause__ = cause
+        error.idempotency_key = request.key
+        seconds = pause(error, attempts) if attempts <= self.max_retries else None
+        if seconds is None:
+            raise error
+        logger.debug("%s %s again in %.1f s: %s", request.method, request.path, seconds, error)
+        return seconds
+
+
+def _answer(response: httpx2.Response) -> Answer:
+    return Answer(response.status_code, response.headers, response.content)
+
+
+class Pages(Generic[T]):
+    """A list, of which each page is read when iteration comes to it."""
+
+    def __init__(self, send: "Callable[[Request[Page[T]]], Page[T]]", request: Request[Page[T]]) -> None:
+        self._send, self._request = send, request
+
+    def pages(self) -> Iterator[list[T]]:
+        """Its pages, which may be shorter than limit, or empty."""
+        request: Request[Page[T]] | None = self._request
+        while request:
+            page = self._send(request)
+            yield page["data"]
+            request = request.at(page["nextCursor"]) if page["hasMore"] else None
+
+    def __iter__(self) -> Iterator[T]:
+        for page in self.pages():
+            yield from page
+
+
+class AsyncPages(Generic[T]):
+    """A list, of which each page is read when iteration comes to it."""
+
+    def __init__(self, send: "Callable[[Request[Page[T]]], Awaitable[Page[T]]]", request: Request[Page[T]]) -> None:
+        self._send, self._request = send, request
+
+    async def pages(self) -> AsyncIterator[list[T]]:
+        """Its pages, which may be shorter than limit, or empty."""
+        request: Request[Page[T]] | None = self._request
+        while request:
+            page = await self._send(request)
+            yield page["data"]
+            request = request.at(page["nextCursor"]) if page["hasMore"] else None
+
+    async def __aiter__(self) -> AsyncIterator[T]:
+        async for page in self.pages():
+            for item in page:
+                yield item
+
+
+# --- How the clients' calls are made of the requests', whose arguments and docstrings they have.
+
+
+def _call(make: Callable[P, Request[T]]) -> "Callable[Concatenate[Client, P], T]":
+    @wraps(make)
+    def call(self: "Client", /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self._send(make(*args, **kwargs))
+
+    return call
+
+
+def _listing(make: Callable[P, Request[Page[T]]]) -> "Callable[Concatenate[Client, P], Pages[T]]":
+    @wraps(make)
+    def call(self: "Client", /, *args: P.args, **kwargs: P.kwargs) -> Pages[T]:
+        return Pages(self._send, make(*args, **kwargs))
+
+    return call
+
+
+def _async_call(make: Callable[P, Request[T]]) -> "Callable[Concatenate[AsyncClient, P], Awaitable[T]]":
+    @wraps(make)
+    async def call(self: "AsyncClient", /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self._send(make(*args, **kwargs))
+
+    return call
+
+
+def _async_listing(make: Callable[P, Request[Page[T]]]) -> "Callable[Concatenate[AsyncClient, P], AsyncPages[T]]":
+    @wraps(make)
+    def call(self: "AsyncClient", /, *args: P.args, **kwargs: P.kwargs) -> AsyncPages[T]:
+        return AsyncPages(self._send, make(*args, **kwargs))
+
+    return call
+
+
+class Client(_Either[httpx2.Client]):
+    """Calls the service and waits for the answers; threads may share it. Calls raise KataError."""
+
+    @cached_property
+    def _http(self) -> httpx2.Client:
+        return self._given or httpx2.Client()
+
+    create_context = _call(requests.create_context)
+    get_context = _call(requests.get_context)
+    update_context = _call(requests.update_context)
+    delete_context = _call(requests.delete_context)
+    contexts = _listing(requests.contexts)
+    messages = _listing(requests.messages)
+    window = _call(requests.window)
+    compact = _call(requests.compact)
+    compactions = _listing(requests.compactions)
+    get_compaction = _call(requests.get_compaction)
+    undo_compaction = _call(requests.undo_compaction)
+    fork = _call(requests.fork)
+    forks = _listing(requests.forks)
+    health = _call(requests.health)
+
+    def append(
+        self, context_id: str, messages: Iterable[Mapping[str, Any]], **arguments: Unpack[AppendMessagesArguments]
+    ) -> list[Message]:
+        """Appends messages, and answers how they are stored.
+
+        What is more than the service takes at once goes in several requests, each of which is stored whole and once.
+        Where one fails, the same call with the error's idempotency_key stores what is missing.
+        """
+        stored: list[Message] = []
+        for part in parts(context_id, messages, arguments, stored):
+            new: list[Message] = self._send(part)
+            stored += new
+        return stored
+
+    def close(self) -> None:
+        """Closes its connections."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _send(self, request: Request[T]) -> T:
+        attempts = 0
+        while True:
+            attempts += 1
+            try:
+                return request.result(_answer(self._http.request(**self._sent(request))), attempts)
+            except (httpx2.RequestError, KataError) as error:
+                time.sleep(self._pause(request, error, attempts))
+
+
+class AsyncClient(_Either[httpx2.AsyncClient]):
+    """The same to be awaited; may be used from several event loops. Calls raise KataError."""
+
+    @cached_property
+    def _of_loops(self) -> WeakKeyDictionary[asyncio.AbstractEventLoop, httpx2.AsyncClient]:
+        return WeakKeyDictionary()  # a connection belongs to the event loop that opened it
+
+    create_context = _async_call(requests.create_context)
+    get_context = _async_call(requests.get_context)
+    update_context = _async_call(requests.update_context)
+    delete_context = _async_call(requests.delete_context)
+    contexts = _async_listing(requests.contexts)
+    messages = _async_listing(requests.messages)
+    window = _async_call(requests.window)
+    compact = _async_call(requests.compact)
+    compactions = _async_listing(requests.compactions)
+    get_compaction = _async_call(requests.get_compaction)
+    undo_compaction = _async_call(requests.undo_compaction)
+    fork = _async_call(requests.fork)
+    forks = _async_listing(requests.forks)
+    health = _async_call(requests.health)
+
+    async def append(
+        self, context_id: str, messages: Iterable[Mapping[str, Any]], **arguments: Unpack[AppendMessagesArguments]
+    ) -> list[Message]:
+        """Appends messages, and answers how they are stored: as Client's."""
+        stored: list[Message] = []
+        for part in parts(context_id, messages, arguments, stored):
+            new: list[Message] = await self._send(part)
+            stored += new
+        return stored
+
+    async def close(self) -> None:
+        """Closes its connections of this event loop."""
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    @property
+    def _http(self) -> httpx2.AsyncClient:
+        return self._given or self._of_loops.setdefault(asyncio.get_running_loop(), httpx2.AsyncClient())
+
+    async def _send(self, request: Request[T]) -> T:
+        attempts = 0
+        while True:
+            attempts += 1
+            try:
+                return request.result(_answer(await self._http.request(**self._sent(request))), attempts)
+            except (httpx2.RequestError, KataError) as error:
+                await asyncio.sleep(self._pause(request, error, attempts))
