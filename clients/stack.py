@@ -84,16 +84,15 @@ class Proxy:
             body = await reader.readexactly(int(headers.get("content-length", 0)))
             if path.startswith("/_stack/"):
                 writer.write(answer(200, await self._control(path, body)))
-            else:
-                if await self._pass(writer, head, body, {"method": method, "path": path, "headers": headers}):
-                    await reader.read()  # until the client has had enough of waiting
+            elif await self._pass(writer, head, body, {"method": method, "path": path, "headers": headers}):
+                await reader.read()  # until the client has had enough of waiting
         except (OSError, asyncio.IncompleteReadError):
             pass  # the client has gone, or the service is down: no answer
         finally:
             writer.close()
 
     async def _control(self, path: str, body: bytes) -> str:
-        content = json.loads(body) if body else None
+        content: Any = json.loads(body) if body else None
         if path.endswith("/seen"):
             return json.dumps(self._seen)
         if path.endswith("/faults"):
