@@ -3,11 +3,13 @@
 import asyncio
 import json
 import re
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from kata_context import AsyncClient, Client, KataError
+from kata_context.types import TaggedContext
 from tests.conftest import ROOT, Stack
 
 CASES: list[dict[str, Any]] = json.loads((ROOT / "clients/cases.json").read_text())
@@ -21,23 +23,21 @@ def snake(name: str) -> str:
 
 def filled(value: Any, texts: dict[str, str]) -> Any:
     """The value of a case with its texts and lists in place."""
-    if isinstance(value, str):
-        return texts.get(value, value)
-    if isinstance(value, list):
-        return [filled(item, texts) for item in value]
-    if not isinstance(value, dict):
-        return value
-    if "each" in value:
-        return [value["each"]] * value["many"]
-    if "many" in value:
-        return [{"role": "user", "content": "x" * value.get("bytes", 1)} for _ in range(value["many"])]
-    if "turns" in value:
-        ids = [f"call_{number}" for number in range(value["tools"])]
-        calls = [{"id": it, "type": "function", "function": {"name": "f", "arguments": "{}"}} for it in ids]
-        results = [{"role": "tool", "toolCallId": it, "content": "4"} for it in ids]
-        turn = [{"role": "user", "content": "Hi"}, {"role": "assistant", "toolCalls": calls}, *results]
-        return turn * value["turns"]
-    return {name: filled(item, texts) for name, item in value.items()}
+    match value:
+        case list():
+            return [filled(item, texts) for item in value]
+        case {"many": many, "each": each}:
+            return [each] * many
+        case {"many": many}:
+            return [{"role": "user", "content": "x" * value.get("bytes", 1)}] * many
+        case {"turns": turns, "tools": tools}:
+            ids = [f"call_{number}" for number in range(tools)]
+            calls = [{"id": it, "type": "function", "function": {"name": "f", "arguments": "{}"}} for it in ids]
+            results = [{"role": "tool", "toolCallId": it, "content": "4"} for it in ids]
+            return [{"role": "user", "content": "Hi"}, {"role": "assistant", "toolCalls": calls}, *results] * turns
+        case dict():
+            return {name: filled(item, texts) for name, item in value.items()}
+    return texts.get(value, value) if isinstance(value, str) else value
 
 
 def options(case: dict[str, Any]) -> dict[str, Any]:
@@ -69,6 +69,22 @@ def subset(expected: Any, actual: Any) -> Any:
     return actual
 
 
+def afterwards(kata: Client, context: TaggedContext, unique: str, sent: list[Any]) -> dict[str, Any]:
+    """What the context has when the call is over, by the members of expect."""
+    stored = list(kata.messages(context["id"], limit=1000))
+    after = kata.get_context(context["id"])
+    return {
+        "messages": after["messageCount"],
+        "tokens": after["totalTokens"],
+        "metadata": after["metadata"],
+        "contexts": len(list(kata.contexts(metadata={"case": unique}))),
+        "forks": len(list(kata.forks(context["id"]))),
+        "compactions": len(list(kata.compactions(context["id"]))),
+        "ends": next((one["version"] for one, two in pairwise(stored) if one["createdAt"] < two["createdAt"]), None),
+        "equal": stored == [{**message, **new} for message, new in zip(stored, sent, strict=False)],
+    }
+
+
 @pytest.mark.parametrize("kind", ["Client", "AsyncClient"])
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
 def test_a_case(case: dict[str, Any], kind: str, stack: Stack, kata: Client, unique: str) -> None:
@@ -77,37 +93,30 @@ def test_a_case(case: dict[str, Any], kind: str, stack: Stack, kata: Client, uni
         kata.append(context["id"], [{"role": "user", "content": "Hi"}] * case["given"])
         context = kata.get_context(context["id"])
     texts = {"<unique>": unique, "<context>": context["id"], "<etag>": context["etag"]}
-    args = [filled(value, texts) for value in case.get("positional", [])]
-    if case["call"] not in WITHOUT_ID:
-        args.insert(0, case.get("context", context["id"]))
+    sent = [filled(value, texts) for value in case.get("positional", [])]
+    where = [] if case["call"] in WITHOUT_ID else [case.get("context", context["id"])]
     arguments = {snake(name): filled(value, texts) for name, value in case.get("arguments", {}).items()}
     expect = filled(case["expect"], texts)
     stack.faults(*case.get("faults", []))
-    result, error, refusal = None, None, None
+    result, error = None, None
     try:
-        result = called(kind, stack.proxy, case, args, arguments)
-    except KataError as raised:
+        result = called(kind, stack.proxy, case, [*where, *sent], arguments)
+    except (KataError, ValueError) as raised:
         error = raised
-    except ValueError as raised:
-        refusal = raised
     seen = stack.seen()
-    kata_context = kata.get_context(context["id"]) if case["call"] != "deleteContext" else None
-    stored = list(kata.messages(context["id"], limit=1000)) if kata_context else []
     keys = list(dict.fromkeys(request["key"] for request in seen))
-    members = {snake(name): value for name, value in expect.get("members", {}).items()}
-    found: dict[str, Any] = {
-        "error": getattr(error, "code", None),
+    found = {
         "class": type(error).__name__,
         "members": {name: getattr(error, snake(name), None) for name in expect.get("members", {})},
-        "refused": refusal is not None,
         "requests": len(seen),
         "keys": keys if isinstance(expect.get("keys"), list) else len(keys),
         "result": subset(expect.get("result"), result),
-        "messages": len(stored),
-        "tokens": sum(message["tokenCount"] for message in stored),
-        "metadata": kata_context and kata_context["metadata"],
     }
-    assert members is not None
-    if "error" not in expect and "refused" not in expect:
-        assert (error, refusal) == (None, None)
-    assert {name: found[name] for name in expect if name in found} == {k: v for k, v in expect.items() if k in found}
+    if expect.keys() - found.keys() - {"error", "refused"}:
+        found |= afterwards(kata, context, unique, sent[0] if case["call"] == "append" else [])
+
+    if isinstance(error, ValueError):
+        assert expect.pop("refused", False), error
+    else:
+        assert getattr(error, "code", None) == expect.pop("error", None), error
+    assert {name: found[name] for name in expect} == expect

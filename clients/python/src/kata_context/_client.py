@@ -57,7 +57,7 @@ class _Either(Generic[H]):
         self._given: H | None = http_client
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({httpx2.URL(self.url)})"  # without the key
+        return f"{type(self).__name__}({httpx2.URL(self.url)!r})"  # which hides a password, and no key
 
     def _sent(self, request: Request[Any]) -> dict[str, Any]:
         """The request as httpx2 takes it."""

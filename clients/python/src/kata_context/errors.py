@@ -15,15 +15,20 @@ from typing import Any, ClassVar
 class KataError(Exception):
     """Anything that goes wrong; the same call with the same `idempotency_key` again stores nothing twice."""
 
+    code: str
     idempotency_key: str | None = None
 
 
 class ConnectionFailed(KataError):
     """No answer came; the cause says why."""
 
+    code = "connection_failed"
+
 
 class NotModified(KataError):
     """What is stored is as it was when it had this ETag."""
+
+    code = "not_modified"
 
 
 class ProblemError(KataError):

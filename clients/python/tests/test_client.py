@@ -1,0 +1,211 @@
+"""What the clients do beyond single calls: settings, keys that stay hidden, threads, event loops, JSON."""
+
+import asyncio
+import copy
+import json
+import logging
+import pickle
+import subprocess
+import sys
+import threading
+from itertools import islice
+from typing import Any
+
+import httpx2
+import pytest
+
+from kata_context import AsyncClient, Client, errors
+from kata_context.types import NewMessage
+from tests.conftest import Stack
+
+SECRET = "sk-not-to-be-seen"
+HI: list[NewMessage] = [{"role": "user", "content": "Hi"}]
+
+
+def answering(status: int, content: bytes, **headers: str) -> Client:
+    """A client of something that is not the service."""
+    transport = httpx2.MockTransport(lambda _: httpx2.Response(status, content=content, headers=headers))
+    return Client("http://x", max_retries=0, http_client=httpx2.Client(transport=transport))
+
+
+class TestSettings:
+    def test_the_environment_says_where_and_with_which_key(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("KATA_CONTEXT_URL", "https://kata.example/base/")
+        monkeypatch.setenv("KATA_CONTEXT_API_KEY", f" {SECRET}\n")
+        asked: list[httpx2.Request] = []
+
+        def take(request: httpx2.Request) -> httpx2.Response:
+            asked.append(request)
+            return httpx2.Response(200, json={"status": "healthy"})
+
+        Client(http_client=httpx2.Client(transport=httpx2.MockTransport(take))).health()
+
+        assert str(asked[0].url) == "https://kata.example/base/api/health"
+        assert asked[0].headers["authorization"] == f"Bearer {SECRET}"
+        assert asked[0].headers["user-agent"].startswith("kata-context-python/")
+
+    @pytest.mark.parametrize("url", ["localhost:3000", "ftp://x", "//x"])
+    def test_a_url_without_http_is_refused(self, url: str) -> None:
+        with pytest.raises(ValueError, match="http"):
+            Client(url)
+
+    @pytest.mark.parametrize("key", [f"{SECRET}\r\nX-Evil: 1", f"{SECRET}é", f"{SECRET}\x00"])
+    def test_a_key_that_no_header_takes_is_refused_and_not_shown(self, key: str) -> None:
+        with pytest.raises(ValueError, match="API key") as raised:
+            Client(api_key=key)
+
+        assert SECRET not in str(raised.value)
+
+
+class TestKeys:
+    def test_no_repr_log_or_error_shows_the_key(self, stack: Stack, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level(logging.DEBUG)
+        stack.faults("cut-before", "cut-before")
+        client = Client(stack.proxy, SECRET, max_retries=1)
+        with pytest.raises(errors.ConnectionFailed) as raised:
+            client.get_context("x")
+
+        shown = [repr(client), str(client), repr(raised.value), str(raised.value), repr(raised.value.__cause__)]
+        assert SECRET not in " ".join([*shown, caplog.text])
+
+    def test_a_password_in_the_url_is_not_shown(self) -> None:
+        assert SECRET not in repr(Client(f"http://user:{SECRET}@kata.example"))
+
+
+class TestErrors:
+    def test_an_error_can_be_copied_and_sent_to_another_process(self) -> None:
+        error = errors.VersionConflict(409, {"code": "version_conflict", "currentVersion": 4}, None, 2)
+
+        for other in (copy.copy(error), pickle.loads(pickle.dumps(error))):
+            assert isinstance(other, errors.VersionConflict)
+            assert (other.current_version, other.attempts, str(other)) == (4, 2, str(error))
+
+    def test_the_places_that_are_not_valid_are_named(self, kata: Client, context_id: str) -> None:
+        with pytest.raises(errors.InvalidRequest, match="/messages/0/role") as raised:
+            kata.append(context_id, [{"role": "robot", "content": "Hi"}])
+
+        assert [place["pointer"] for place in raised.value.errors] == ["/messages/0/role"]
+        assert raised.value.request_id
+
+    @pytest.mark.parametrize("content", [b"[" * 100_000, b"\xff\xfe", b"null", b"{", b'{"data": 1}', b"NaN"])
+    def test_whatever_comes_in_place_of_an_answer_is_a_problem(self, content: bytes) -> None:
+        for status in (200, 400):
+            with pytest.raises(errors.ProblemError) as raised:
+                answering(status, content).get_context("x")
+
+            assert raised.value.code == f"http_{status}"
+
+    def test_an_answer_that_cannot_be_unpacked_is_a_failed_connection(self) -> None:
+        with pytest.raises(errors.ConnectionFailed):
+            answering(200, b"no gzip", **{"Content-Encoding": "gzip"}).get_context("x")
+
+
+class TestJson:
+    @pytest.mark.parametrize("value", [float("nan"), float("inf"), {1, 2}, b"x", object()])
+    def test_what_json_has_not_is_refused_before_anything_is_sent(self, value: object, stack: Stack) -> None:
+        with Client(stack.proxy) as client, pytest.raises((ValueError, TypeError)):
+            client.append("x", [{"role": "user", "content": "Hi", "metadata": {"value": value}}])
+
+        assert stack.seen() == []
+
+    def test_numbers_and_texts_come_back_as_they_went(self, kata: Client, context_id: str) -> None:
+        metadata = {"big": 12345678901234567890123, "small": 1e-300, "texts": ["é", "😀", "\u2028", ""], "no": None}
+        kata.append(context_id, [{"role": "user", "content": "Hi", "metadata": metadata}])
+
+        assert next(iter(kata.messages(context_id)))["metadata"] == metadata
+
+    def test_a_query_takes_texts_numbers_booleans_and_objects(self, kata: Client, context_id: str) -> None:
+        kata.append(context_id, HI)
+        kata.update_context(context_id, metadata={"a": {"b": [1, "é"]}})
+        window = kata.window(
+            context_id, budget=10, keep_preamble=True, clear_tool_results="off", compaction_due="0.8,4000"
+        )
+
+        assert [found["id"] for found in kata.contexts(metadata={"a": {"b": ["é"]}})] == [context_id]
+        assert window["policy"]["keepPreamble"] is True
+        assert window["policy"]["compactionDue"] == {"threshold": 0.8, "keepTokens": 10}
+
+    def test_none_in_a_query_is_as_if_it_were_absent(self, kata: Client, context_id: str) -> None:
+        arguments: dict[str, Any] = {"budget": 10, "format": None, "at": None}
+
+        assert kata.window(context_id, **arguments)["data"] == []
+
+
+class TestLists:
+    def test_no_page_is_read_before_its_turn(self, kata: Client, context_id: str, stack: Stack) -> None:
+        kata.append(context_id, HI * 10)
+        with Client(stack.proxy) as client:
+            first = list(islice(client.messages(context_id, limit=4), 4))
+
+            assert [message["version"] for message in first] == [1, 2, 3, 4]
+            assert len(stack.seen()) == 1
+            assert [len(page) for page in client.messages(context_id, limit=4).pages()] == [4, 4, 2]
+
+    def test_a_list_can_be_read_twice(self, kata: Client, context_id: str) -> None:
+        kata.append(context_id, HI * 3)
+        listed = kata.messages(context_id, limit=2)
+
+        assert list(listed) == list(listed)
+
+
+class TestConcurrency:
+    def test_threads_share_a_client(self, kata: Client, context_id: str) -> None:
+        threads = [threading.Thread(target=lambda: kata.append(context_id, HI)) for _ in range(20)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+        assert kata.get_context(context_id)["latestVersion"] == 20
+
+    def test_event_loops_share_a_client(self, stack: Stack, context_id: str) -> None:
+        client = AsyncClient(stack.url)
+
+        async def append() -> int:
+            try:
+                return (await client.append(context_id, HI))[0]["version"]
+            finally:
+                await client.close()
+
+        assert [asyncio.run(append()) for _ in range(3)] == [1, 2, 3]
+
+    def test_twenty_first_opens_at_once_make_one_context(self, stack: Stack, unique: str) -> None:
+        async def main() -> set[str]:
+            async with AsyncClient(stack.url) as client:
+                made = await asyncio.gather(*(client.create_context(external_id=unique) for _ in range(20)))
+                return {context["id"] for context in made}
+
+        assert len(asyncio.run(main())) == 1
+
+    def test_a_call_that_is_cancelled_sends_nothing_more(self, stack: Stack, context_id: str) -> None:
+        stack.faults(*["cut-before"] * 9)
+
+        async def main() -> None:
+            async with AsyncClient(stack.proxy) as client, asyncio.timeout(0.2):
+                await client.append(context_id, HI)
+
+        with pytest.raises(TimeoutError):
+            asyncio.run(main())
+        assert len(stack.seen()) == 1
+
+
+class TestServiceKilled:
+    def test_a_hundred_appends_through_kills_are_stored_once_each(
+        self, stack: Stack, kata: Client, context_id: str
+    ) -> None:
+        with Client(stack.proxy, max_retries=8) as client:
+            for number in range(100):
+                if number % 25 == 10:
+                    stack.kill(seconds=0.2)
+                client.append(context_id, [{"role": "user", "content": str(number)}])
+
+        assert [message["content"] for message in kata.messages(context_id)] == [str(number) for number in range(100)]
+
+
+def test_importing_the_client_imports_no_framework() -> None:
+    code = "import json, sys, kata_context; print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
+    found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+
+    assert not {"agents", "langchain", "langchain_core", "pydantic_ai", "mcp", "pydantic"} & set(
+        json.loads(found.stdout)
+    )
