@@ -49,6 +49,10 @@ PATH = re.compile(
     r"[\w.\[\]-]+(/[\w.\[\]-]+)*(?P<ending>\.(md|py|sql|toml|json|jsonl|yml|txt|example))(::\w+)?|[\w.-]+(/[\w.\[\]-]+)+/?"
 )
 
+# Their blocks are run by the tests of the clients.
+CLIENTS = sorted((ROOT / "docs/clients").glob("*.md"))
+
+each_text = pytest.mark.parametrize("document", [*DOCUMENTS, *CLIENTS], ids=lambda document: document.name)
 each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
 
 
@@ -195,7 +199,7 @@ class TestCommands:
 
 
 class TestNames:
-    @each_document
+    @each_text
     def test_of_make_targets_are_in_the_makefile(self, document: Path) -> None:
         texts = [*code(document), *(block.text for block in blocks(document))]
         named = {target for text in texts for target in re.findall(r"\bmake ([a-z]+)", text)}
@@ -203,7 +207,7 @@ class TestNames:
 
         assert sorted(named - targets) == []
 
-    @each_document
+    @each_text
     def test_of_files_and_test_classes_are_in_the_tree(self, document: Path) -> None:
         folders = {path.name for path in ROOT.iterdir() if path.is_dir()}
         made = {line.strip("/") for line in (ROOT / ".gitignore").read_text().splitlines()}
@@ -217,7 +221,7 @@ class TestNames:
         ours = [span for span, found in named if found["ending"] or span.split("/")[0] in folders]
         assert [span for span in ours if span.split("/")[0] not in made and not exists(span)] == []
 
-    @each_document
+    @each_text
     def test_of_links_are_of_files_and_headings(self, document: Path) -> None:
         missing = []
         for link in re.findall(r"\]\(([^):]+)\)", prose(document)):
@@ -239,7 +243,7 @@ class TestNames:
     def test_of_documents_are_all_in_the_readme(self) -> None:
         linked = {(ROOT / link.partition("#")[0]) for link in re.findall(r"\]\(([^):]+)\)", prose(README))}
 
-        assert [document.name for document in DOCUMENTS if document not in {README, *linked}] == []
+        assert [document.name for document in [*DOCUMENTS, *CLIENTS] if document not in {README, *linked}] == []
 
     def test_of_the_layout_are_all_folders(self) -> None:
         made = {line.strip("/") for line in (ROOT / ".gitignore").read_text().splitlines()}

@@ -52,7 +52,9 @@ class ProblemError(KataError):
         self.detail = str(problem.get("detail") or "no answer of the service: something in between gave it")
         self.request_id: str | None = problem.get("requestId")
         errors = problem.get("errors")
-        self.errors = [each for each in errors if isinstance(each, dict)] if isinstance(errors, list) else []
+        self.errors: list[dict[str, str]] = (
+            [each for each in errors if isinstance(each, dict)] if isinstance(errors, list) else []
+        )
 
     def __str__(self) -> str:
         places = "".join(f"; {each.get('pointer')}: {each.get('detail')}" for each in self.errors)
