@@ -7,7 +7,6 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from functools import cached_property, wraps
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, Unpack
-from weakref import WeakKeyDictionary
 
 import httpx2
 
@@ -222,8 +221,8 @@ class AsyncClient(_Either[httpx2.AsyncClient]):
     """The same to be awaited; may be used from several event loops. Calls raise KataError."""
 
     @cached_property
-    def _of_loops(self) -> WeakKeyDictionary[asyncio.AbstractEventLoop, httpx2.AsyncClient]:
-        return WeakKeyDictionary()  # a connection belongs to the event loop that opened it
+    def _of_loops(self) -> dict[asyncio.AbstractEventLoop, httpx2.AsyncClient]:
+        return {}  # a connection belongs to the event loop that opened it
 
     create_context = _async_call(requests.create_context)
     get_context = _async_call(requests.get_context)
@@ -253,6 +252,7 @@ class AsyncClient(_Either[httpx2.AsyncClient]):
     async def close(self) -> None:
         """Closes its connections of this event loop."""
         await self._http.aclose()
+        self._of_loops.pop(asyncio.get_running_loop(), None)
 
     async def __aenter__(self) -> Self:
         return self
@@ -262,7 +262,14 @@ class AsyncClient(_Either[httpx2.AsyncClient]):
 
     @property
     def _http(self) -> httpx2.AsyncClient:
-        return self._given or self._of_loops.setdefault(asyncio.get_running_loop(), httpx2.AsyncClient())
+        if self._given:
+            return self._given
+        loop = asyncio.get_running_loop()
+        if loop not in self._of_loops:
+            for closed in [each for each in self._of_loops if each.is_closed()]:
+                del self._of_loops[closed]
+            self._of_loops[loop] = httpx2.AsyncClient()
+        return self._of_loops[loop]
 
     async def _send(self, request: Request[T]) -> T:
         attempts = 0
