@@ -216,7 +216,7 @@ class ExternalIdTaken(Problem):
 
 
 class ExternalIdMissing(Problem):
-    """this context has no externalId that could move to a fork: nothing was made"""
+    """the context does not have the externalId, which may have moved to a fork: nothing was stored or made"""
 
     status = 409
     code = "external_id_missing"

@@ -44,6 +44,7 @@ FORK = {
         SELECT parent.*, lineage.*
         FROM parent {ANCESTORS}
         WHERE version <= latest_version AND coalesce(cardinality(lineage.ids), 0) <= {MAX_ANCESTORS}
+            AND (%(expected_version)s::bigint IS NULL OR latest_version = %(expected_version)s)
     ){freed}, new AS (
         INSERT INTO contexts (
             name, external_id, metadata, policy, parent_id, fork_version,
@@ -97,6 +98,7 @@ async def fork(
     *,
     body: str,
     version: int | None = None,
+    expected_version: int | None = None,
     policy: str | None = None,
     external_id: str | None = None,
     moves_external_id: bool = False,
@@ -104,16 +106,17 @@ async def fork(
 ) -> Made:
     """The fork of a context at a version, the latest where None, from the JSON text of a models.NewFork.
 
-    policy is the JSON text of its Policy; the parent's where None. One round trip; more only where it is refused, or
-    where another request is making the same fork at this moment.
-    Raises ContextNotFound, ExternalIdMissing, ExternalIdTaken, ForkTooDeep, IdempotencyKeyReused, and InvalidBody for a
-    version above the latest and for metadata that is too large as it is stored.
+    policy is the JSON text of its Policy; the parent's where None. expected_version, where given, must be the parent's
+    latest. One round trip; more only where it is refused, or where another request is making the same fork at this
+    moment. Raises ContextNotFound, ExternalIdMissing, ExternalIdTaken, ForkTooDeep, IdempotencyKeyReused,
+    VersionConflict, and InvalidBody for a version above the latest and for metadata that is too large as it is stored.
     """
     parameters = {
         "parent_id": parent_id,
         "body": body,
         # Of one type, as each type of a parameter is another prepared statement.
         "version": None if version is None else Int8(version),
+        "expected_version": None if expected_version is None else Int8(expected_version),
         "policy": policy,
         "key": idempotency and idempotency.key,
         "fingerprint": idempotency and idempotency.fingerprint,
@@ -161,18 +164,20 @@ LEFT JOIN (
 """
 
 
-async def _refusal(
+async def _refusal(  # noqa: PLR0911 - one for each reason
     conn: AsyncConnection[Any], parameters: dict[str, Any], external_id: str | None, *, moves_external_id: bool
 ) -> Problem | None:
     """Why no fork was made; None where that is over by now, as others change what it depends on."""
     async with conn.cursor(row_factory=class_row(Refused)) as cursor:
         await cursor.execute(REFUSED, {**parameters, "external_id": external_id})
         [refused] = await cursor.fetchall()
-    version = parameters["version"]
+    version, expected = parameters["version"], parameters["expected_version"]
     if refused.is_claimed:
         return None
     if refused.latest_version is None or refused.ancestors is None:
         return errors.ContextNotFound()
+    if expected not in (None, refused.latest_version):
+        return errors.VersionConflict(refused.latest_version)
     if version is not None and version > refused.latest_version:
         detail = f"must be a version from 0 to the latest, which is {refused.latest_version}"
         return errors.InvalidBody(places=[Place("/version", detail)])

@@ -114,6 +114,7 @@ APPEND = {
             updated_at = greatest(clock_timestamp(), updated_at + interval '1 microsecond', %(newest)s)
         WHERE id = %(context_id)s AND deleted_at IS NULL
             AND (%(expected_versions)s::bigint[] IS NULL OR latest_version = ANY (%(expected_versions)s))
+            AND (%(external_id)s::text IS NULL OR external_id = %(external_id)s)
             AND NOT EXISTS (SELECT FROM append_keys WHERE context_id = %(context_id)s AND key = %(key)s)
         RETURNING id, latest_version, latest_version - %(count)s AS base_version,
             total_tokens - %(tokens)s AS base_tokens, updated_at,
@@ -177,15 +178,16 @@ async def append(
     token_counts: Sequence[int],
     patches_metadata: bool = False,
     expected_versions: Sequence[int] | None = None,
+    expected_external_id: str | None = None,
     idempotency: Idempotency | None = None,
     format_name: str = "kata",
 ) -> Appended:
     """Stores the JSON text of a models.Append: all of its messages, and its patch of metadata, or nothing.
 
     Its messages may have a member native, which is of format_name. batch is those messages, and token_counts has the
-    tokens of each. expected_versions, where given, must include the context's latest version. Raises ContextNotFound,
-    VersionConflict, IdempotencyKeyReused, and InvalidBody for times that run backwards or lie ahead, and for metadata
-    that would grow too large.
+    tokens of each. expected_versions, where given, must include the context's latest version, expected_external_id be
+    its external id. Raises ContextNotFound, ExternalIdMissing, VersionConflict, IdempotencyKeyReused, and InvalidBody
+    for times that run backwards or lie ahead, and for metadata that would grow too large.
     """
     created_at = [message.created_at for message in batch]
     times, problem = _times(created_at)
@@ -206,6 +208,7 @@ async def append(
             "first_given": next(filter(None, created_at), None),
             "newest": times and times[-1],
             "expected_versions": expected_versions,
+            "external_id": expected_external_id,
             "key": idempotency and idempotency.key,
             "fingerprint": idempotency and idempotency.fingerprint,
         }
@@ -216,7 +219,7 @@ async def append(
             except IntegrityError as error:
                 problem = _refusal(error, created_at)
     if not rows:
-        return await _not_stored(conn, context_id, idempotency, problem)
+        return await _not_stored(conn, context_id, idempotency, problem, expected_external_id)
     return Appended(rows, rows[-1].version, replayed=False)
 
 
@@ -277,16 +280,17 @@ def _backwards(index: int) -> Place:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A context's latest version, and what the key in question stands for, if anything."""
+    """A context's latest version and external id, and what the key in question stands for, if anything."""
 
     latest_version: int
+    external_id: str | None
     fingerprint: bytes | None
     first_version: int | None
     last_version: int | None
 
 
 CLAIM = """
-SELECT context.latest_version, claim.fingerprint, claim.first_version, claim.last_version
+SELECT context.latest_version, context.external_id, claim.fingerprint, claim.first_version, claim.last_version
 FROM contexts AS context
 LEFT JOIN append_keys AS claim ON claim.context_id = context.id AND claim.key = %(key)s
 WHERE context.id = %(context_id)s AND context.deleted_at IS NULL
@@ -294,7 +298,11 @@ WHERE context.id = %(context_id)s AND context.deleted_at IS NULL
 
 
 async def _not_stored(
-    conn: AsyncConnection[Any], context_id: UUID, idempotency: Idempotency | None, problem: Problem | None
+    conn: AsyncConnection[Any],
+    context_id: UUID,
+    idempotency: Idempotency | None,
+    problem: Problem | None,
+    expected_external_id: str | None,
 ) -> Appended:
     """The first answer to the same key, whatever problem the append has by now; raises why nothing was stored."""
     async with conn.cursor(row_factory=class_row(Claim)) as cursor:
@@ -303,6 +311,8 @@ async def _not_stored(
     if claim is None:
         raise errors.ContextNotFound
     if idempotency is None or claim.first_version is None or claim.last_version is None:
+        if problem is None and expected_external_id not in (None, claim.external_id):
+            raise errors.ExternalIdMissing
         raise problem or errors.VersionConflict(claim.latest_version)
     if claim.fingerprint != idempotency.fingerprint:
         raise errors.IdempotencyKeyReused

@@ -292,20 +292,30 @@ def _small(patch: dict[str, Any]) -> dict[str, Any]:
     return patch
 
 
-class Append(Sent):
-    """The body of an append: all of it is stored, or nothing."""
+class Appending(Sent):
+    """What every append may have beside its messages."""
 
-    format: Literal["kata"] | None = Field(None, description="The format that messages are in: our own.")
-    messages: Annotated[list[NewMessage], Field(min_length=1, max_length=MAX_BATCH)] = Field(
-        description="1 to 1,000 messages, oldest first. They get the versions behind the context's latest."
-    )
     expected_version: Annotated[int, Field(ge=0, le=MAX_BIGINT), BeforeValidator(_integral)] | None = Field(
         None, description="The latest version that the context must have, 0 where it has no messages; 409 otherwise."
+    )
+    expected_external_id: ExternalId | None = Field(
+        None,
+        description="The externalId that the context must have, as it may have moved to a fork meanwhile; 409 "
+        "otherwise.",
     )
     context_metadata: Annotated[dict[str, Any], AfterValidator(_small)] | None = Field(
         None,
         description="A merge patch (RFC 7396) of the context's metadata, stored together with the messages: members "
         "are set, and those that are null removed. At most 65,536 bytes of JSON.",
+    )
+
+
+class Append(Appending):
+    """The body of an append: all of it is stored, or nothing."""
+
+    format: Literal["kata"] | None = Field(None, description="The format that messages are in: our own.")
+    messages: Annotated[list[NewMessage], Field(min_length=1, max_length=MAX_BATCH)] = Field(
+        description="1 to 1,000 messages, oldest first. They get the versions behind the context's latest."
     )
 
 
@@ -315,7 +325,7 @@ type Tokens = Annotated[int, Field(ge=0, le=MAX_INTEGER), BeforeValidator(_integ
 type TokenCounts = Annotated[list[Tokens], FailFast()]
 
 
-class ProviderAppend(Sent):
+class ProviderAppend(Appending):
     """The body of an append in a provider's format: all of it is stored, or nothing."""
 
     format: Format = Field(
@@ -335,12 +345,6 @@ class ProviderAppend(Sent):
         None,
         description="Tokens of each of messages, taken as they are: shared, as we counted, where one becomes several, "
         "and added up where several become one. Where absent, texts are counted, and what is no text is 0.",
-    )
-    expected_version: Annotated[int, Field(ge=0, le=MAX_BIGINT), BeforeValidator(_integral)] | None = Field(
-        None, description="The latest version that the context must have, 0 where it has no messages; 409 otherwise."
-    )
-    context_metadata: Annotated[dict[str, Any], AfterValidator(_small)] | None = Field(
-        None, description="A merge patch (RFC 7396) of the context's metadata, stored together with the messages."
     )
 
 
@@ -473,6 +477,9 @@ class NewFork(Sent):
         None,
         description="The version up to which the fork shares the history, 0 for none of it; the latest if absent. 400 "
         "above the latest.",
+    )
+    expected_version: Annotated[int, Field(ge=0, le=MAX_BIGINT), BeforeValidator(_integral)] | None = Field(
+        None, description="The latest version that the parent must have; 409 otherwise."
     )
     name: Name | None = Field(None, description="A name for people; null where absent, and not the parent's.")
     metadata: dict[str, Any] | None = Field(

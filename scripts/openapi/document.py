@@ -216,13 +216,14 @@ APPEND_MESSAGES = operation(
     "Stores all of the messages and the patch of the context's metadata, or nothing. With a format, messages are what "
     "that provider gave or was sent: they are stored as messages of ours, beside what was given where that is needed "
     "to give it back equal. An Idempotency-Key belongs to its context, stands for messages and contextMetadata, with a "
-    "format for all but expectedVersion, and is looked at before expectedVersion and If-Match. If-Match takes the ETag "
-    "of messages, of a window or of the context, of which only the version counts. Without any of these, writers "
-    "queue, and each append is stored behind the one before.",
+    "format for all but what is expected, and is looked at before that and If-Match. If-Match takes the ETag of "
+    "messages, of a window or of the context, of which only the version counts. Without any of these, writers queue, "
+    "and each append is stored behind the one before.",
     answers={201: ("The stored messages.", "AppendAnswer", ["VersionETag", "Idempotent-Replayed"])},
     problems={
         **ON_A_CONTEXT,
-        **meaning(InvalidParameter, InvalidHeader, VersionConflict, PreconditionFailed, IdempotencyKeyReused),
+        **meaning(InvalidParameter, InvalidHeader, VersionConflict, ExternalIdMissing, PreconditionFailed),
+        **meaning(IdempotencyKeyReused),
         PayloadTooLarge: "the body is larger than 4,500,000 bytes, or with 400 more for each message, or a message "
         "with what was given of it than 4,400,000: nothing was stored",
     },
@@ -325,7 +326,7 @@ FORK_CONTEXT = operation(
     answers={201: ("The fork.", "ContextAnswer", ["Location", "ContextETag", "Idempotent-Replayed"])},
     problems={
         **ON_A_CONTEXT,
-        **meaning(InvalidParameter, InvalidHeader, ExternalIdMissing, ExternalIdTaken, ForkTooDeep),
+        **meaning(InvalidParameter, InvalidHeader, ExternalIdMissing, ExternalIdTaken, ForkTooDeep, VersionConflict),
         **meaning(IdempotencyKeyReused),
         PayloadTooLarge: CONTEXT_TOO_LARGE,
     },

@@ -167,6 +167,15 @@ class TestFork:
         [found] = read(api, CONTEXTS, externalId=external_id)["data"]
         assert found["id"] == identifier(child)
 
+    def test_is_made_where_the_parent_is_at_the_expected_version(self, api: httpx.Client, parent: str) -> None:
+        latest = read(api, parent)["data"]["latestVersion"]
+
+        assert ask(api, parent, version=2, expectedVersion=latest).status_code == 201
+        problem = refused(ask(api, parent, version=2, expectedVersion=latest - 1), 409, "version_conflict")
+        assert problem["currentVersion"] == latest
+        refused(ask(api, parent, version=latest + 1, expectedVersion=latest + 1), 409, "version_conflict")
+        assert len(read(api, f"{parent}/forks")["data"]) == 1
+
     def test_moving_the_external_id_changes_the_parents_etag(self, api: httpx.Client) -> None:
         path = create(api, externalId=str(uuid4()))
         before = api.get(path).headers["etag"]
@@ -279,6 +288,37 @@ class TestRaces:
 
         assert sorted(answered.status_code for answered in answers) == [201] + 19 * [409]
         assert len(read(api, f"{path}/forks")["data"]) == 1
+
+    def test_one_that_takes_the_external_id_back_by_a_version_loses_no_append(self, api: httpx.Client) -> None:
+        external_id = str(uuid4())
+        create(api, externalId=external_id)
+
+        def where() -> Row:
+            found: Row = read(api, CONTEXTS, externalId=external_id)["data"][0]
+            return found
+
+        def say(text: str) -> int:
+            body = {"messages": said(text), "expectedExternalId": external_id}
+            while (status := api.post(f"{CONTEXTS}/{where()['id']}/messages", json=body).status_code) == 409:
+                pass
+            return status
+
+        def pop() -> str:
+            while True:
+                found = where()
+                path, latest = f"{CONTEXTS}/{found['id']}", found["latestVersion"]
+                body = {"version": latest - 1, "expectedVersion": latest, "moveExternalId": True}
+                if latest and ask(api, path, **body).status_code == 201:
+                    [row] = read(api, f"{path}/messages", cursor=latest - 1, at=latest)["data"]
+                    return str(row["content"])
+
+        with ThreadPoolExecutor(8) as pool:
+            appends = [pool.submit(say, str(number)) for number in range(30)]
+            taken = [future.result() for future in [pool.submit(pop) for _ in range(20)]]
+            assert [future.result() for future in appends] == [201] * 30
+
+        left = contents(api, f"{CONTEXTS}/{where()['id']}")
+        assert sorted([*left, *taken]) == sorted(str(number) for number in range(30))
 
     def test_with_appends_and_changes_it_is_at_the_version_that_it_names(self, api: httpx.Client, parent: str) -> None:
         with ThreadPoolExecutor(12) as pool:

@@ -205,6 +205,42 @@ class TestExpectedVersion:
         assert refused.json()["errors"][0]["pointer"] == "/expectedVersion"
 
 
+class TestExpectedExternalId:
+    @pytest.fixture
+    def session(self, api: httpx.Client) -> tuple[str, str]:
+        external_id = str(uuid4())
+        context_id: str = api.post("/api/v1/contexts", json={"externalId": external_id}).json()["data"]["id"]
+        return context_id, external_id
+
+    @pytest.mark.parametrize("format_", [None, "openai-chat"])
+    def test_stores_only_where_the_context_still_has_it(
+        self, api: httpx.Client, session: tuple[str, str], format_: str | None
+    ) -> None:
+        context_id, external_id = session
+        said = body("a", expectedExternalId=external_id, format=format_)
+        assert post(api, path(context_id), said, **{"Idempotency-Key": "k"}).status_code == 201
+        api.post(f"/api/v1/contexts/{context_id}/forks", json={"moveExternalId": True})
+
+        refused = post(api, path(context_id), said)
+
+        assert (refused.status_code, refused.json()["code"]) == (409, "external_id_missing")
+        assert post(api, path(context_id), said, **{"Idempotency-Key": "k"}).headers["idempotent-replayed"] == "true"
+        assert latest(api, context_id) == 1
+
+    def test_is_looked_at_before_the_version(self, api: httpx.Client, session: tuple[str, str]) -> None:
+        context_id, external_id = session
+        other = post(api, path(context_id), body("a", expectedVersion=7, expectedExternalId=f"{external_id}x"))
+        same = post(api, path(context_id), body("a", expectedVersion=7, expectedExternalId=external_id))
+
+        assert other.json()["code"] == "external_id_missing"
+        assert same.json()["code"] == "version_conflict"
+
+    def test_of_a_context_without_one_is_refused(self, api: httpx.Client, context_id: str) -> None:
+        refused = post(api, path(context_id), body("a", expectedExternalId="e"))
+
+        assert refused.json()["code"] == "external_id_missing"
+
+
 class TestIfMatch:
     def test_takes_the_etag_of_any_read(self, api: httpx.Client, context_id: str) -> None:
         for read in ("", "/messages", "/window?budget=10"):

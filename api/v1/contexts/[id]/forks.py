@@ -18,6 +18,7 @@ async def fork_context(request: Request) -> Response:
             parent_id,
             body=body.text,
             version=body.model.version,
+            expected_version=body.model.expected_version,
             policy=body.model.policy_text(),
             external_id=body.model.external_id,
             moves_external_id=bool(body.model.move_external_id),

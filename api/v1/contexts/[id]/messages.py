@@ -17,7 +17,7 @@ async def append_messages(request: Request) -> Response:
         idempotency = await request.idempotency(body.text, "messages", "contextMetadata")
     else:
         batch = await off_the_loop(formats.parsing(body.text), lambda: formats.parse(append, body.text))
-        idempotency = await request.idempotency(body.text, without=("expectedVersion",))
+        idempotency = await request.idempotency(body.text, without=("expectedVersion", "expectedExternalId"))
     # Before anything is stored: what was stored and cannot be answered, no retry would ever see.
     size = len(batch.body.encode()) - batch.native_bytes + len(batch.messages) * messages.ENVELOPE_BYTES
     check_answer(size, "send less at once")
@@ -34,6 +34,7 @@ async def append_messages(request: Request) -> Response:
                 token_counts=token_counts,
                 patches_metadata=append.context_metadata is not None,
                 expected_versions=expected_versions,
+                expected_external_id=append.expected_external_id,
                 idempotency=idempotency,
                 format_name=append.format or "kata",
             )

@@ -329,14 +329,17 @@ class AppendMessagesArguments(TypedDict):
     if_match: NotRequired[str]
     """Act only if the context still has one of these ETags (a list as they were answered, such as "6", or *), and get 412 otherwise. What is no such ETag is none that it has."""
 
-    format: NotRequired[Format]
-    """The format that messages are in, as that provider gave or was sent them."""
-
     expected_version: NotRequired[int | None]
     """The latest version that the context must have, 0 where it has no messages; 409 otherwise."""
 
+    expected_external_id: NotRequired[ExternalId | None]
+    """The externalId that the context must have, as it may have moved to a fork meanwhile; 409 otherwise."""
+
     context_metadata: NotRequired[dict[str, Any] | None]
-    """A merge patch (RFC 7396) of the context's metadata, stored together with the messages."""
+    """A merge patch (RFC 7396) of the context's metadata, stored together with the messages: members are set, and those that are null removed. At most 65,536 bytes of JSON."""
+
+    format: NotRequired[Format]
+    """The format that messages are in, as that provider gave or was sent them."""
 
     model: NotRequired[Name | None]
     """The model that wrote the assistant's messages; kept as it is."""
@@ -579,6 +582,9 @@ class ForkContextArguments(TypedDict):
 
     version: NotRequired[int | None]
     """The version up to which the fork shares the history, 0 for none of it; the latest if absent. 400 above the latest."""
+
+    expected_version: NotRequired[int | None]
+    """The latest version that the parent must have; 409 otherwise."""
 
     name: NotRequired[Name | None]
     """A name for people; null where absent, and not the parent's."""
