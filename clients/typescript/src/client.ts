@@ -1,0 +1,278 @@
+/** The client: every endpoint as a method, sent again where that is safe. */
+
+import { parts } from "./appends.js";
+import { ConnectionFailed, ContextNotFound, KataError } from "./errors.js";
+import * as requests from "./requests.js";
+import { CONTEXTS, type Page, path, pause, request, type Request } from "./requests.js";
+import type * as types from "./schema.js";
+
+const VERSION = "0.1.0";
+
+const LONGEST_TIMER = 2 ** 31 - 1; // milliseconds; a longer one would be over at once
+
+/** What a client is made with. */
+export interface ClientOptions {
+  /** Where the service is: else KATA_CONTEXT_URL, else what `make dev` serves. */
+  url?: string | undefined;
+  /** The service's key: else KATA_CONTEXT_API_KEY. */
+  apiKey?: string | undefined;
+  /** Milliseconds for each request, and not for the call: 30,000 if absent. */
+  timeoutMs?: number | undefined;
+  /** How often a request is sent again: 4 times if absent. */
+  maxRetries?: number | undefined;
+  /** What is called in place of the global fetch. */
+  fetch?: ((url: string, init: RequestInit) => Promise<Response>) | undefined;
+}
+
+/** What every call takes besides the arguments of the API. */
+export interface CallOptions {
+  /** Ends the call as soon as it is aborted; a write may then have been stored or not. */
+  signal?: AbortSignal | undefined;
+  /** Milliseconds for each request of this call. */
+  timeoutMs?: number | undefined;
+}
+
+export type TaggedContext = types.Context & { etag: string };
+
+// any: what a provider's own package calls messages, which this one does not depend on
+type Theirs = any[];
+
+/** `data` of a window by its format. */
+export interface WindowData {
+  kata: (types.Message | types.ClearedMessage | types.Summary)[];
+  "openai-chat": { messages: Theirs };
+  "openai-responses": { instructions?: string; input: Theirs };
+  anthropic: { system?: string | Theirs; messages: Theirs };
+  gemini: { systemInstruction?: { parts: Theirs }; contents: Theirs };
+  "ai-sdk": { system?: string; messages: Theirs };
+}
+
+export type Window<F extends types.Format = "kata"> = types.Figures & { data: WindowData[F]; etag: string };
+
+/** A list, of which each page is read when iteration comes to it. */
+export class Pages<T> implements AsyncIterable<T> {
+  readonly #read: (cursor?: Page<T>["nextCursor"]) => Promise<Page<T>>;
+
+  constructor(read: (cursor?: Page<T>["nextCursor"]) => Promise<Page<T>>) {
+    this.#read = read;
+  }
+
+  /** Its pages, which may be shorter than limit, or empty. */
+  async *pages(): AsyncGenerator<T[], void, undefined> {
+    let page: Page<T> | undefined;
+    do {
+      page = await this.#read(page?.nextCursor);
+      yield page.data;
+    } while (page.hasMore);
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<T, void, undefined> {
+    for await (const page of this.pages()) yield* page;
+  }
+}
+
+/** Calls the service. Calls reject with KataError, and with TypeError for what could not be sent at all. */
+export class Client {
+  readonly url: string;
+  readonly timeoutMs: number;
+  readonly maxRetries: number;
+  readonly #headers: Record<string, string> = {};
+  readonly #fetch: NonNullable<ClientOptions["fetch"]>;
+
+  /** Throws TypeError for a url or a key that is none. */
+  constructor({ url, apiKey, timeoutMs = 30_000, maxRetries = 4, fetch }: ClientOptions = {}) {
+    const { process } = globalThis as { process?: { env?: Record<string, string>; versions?: { node?: string } } };
+    this.url = (url || process?.env?.["KATA_CONTEXT_URL"] || "http://127.0.0.1:3000").trim().replace(/\/+$/, "");
+    if (!/^https?:\/\/[^\s/?#@\\]+(\/[^\s?#\\]*)?$/i.test(this.url)) {
+      throw new TypeError("the service's URL starts with http:// or https://, and has no user and no query");
+    }
+    const key = (apiKey || process?.env?.["KATA_CONTEXT_API_KEY"] || "").trim();
+    if (!/^[\x20-\x7e]*$/.test(key)) throw new TypeError("the API key has characters that no header takes");
+    if (key) this.#headers["Authorization"] = `Bearer ${key}`;
+    if (process?.versions?.node) this.#headers["User-Agent"] = `kata-context-typescript/${VERSION}`; // not a browser
+    [this.timeoutMs, this.maxRetries] = [timeoutMs, maxRetries];
+    this.#fetch = fetch ?? ((to, init) => globalThis.fetch(to, init));
+  }
+
+  /** Makes a context, or gets the one that has this externalId. */
+  async createContext(args: types.CreateContextArguments & CallOptions = {}): Promise<TaggedContext> {
+    return this.#send(request("POST", CONTEXTS, requests.taggedData<types.Context>, args), args);
+  }
+
+  /** Reads a context. */
+  async getContext(contextId: string, args: types.GetContextArguments & CallOptions = {}): Promise<TaggedContext> {
+    return this.#send(request("GET", path(contextId), requests.taggedData<types.Context>, args), args);
+  }
+
+  /** Changes the members that are given; null clears one. metadata and policy are merge patches. */
+  async updateContext(contextId: string, args: types.UpdateContextArguments & CallOptions): Promise<TaggedContext> {
+    return this.#send(request("PATCH", path(contextId), requests.taggedData<types.Context>, args), args);
+  }
+
+  /** Deletes a context and answers what it was; null where a request without an answer had done so before. */
+  async deleteContext(
+    contextId: string,
+    args: types.DeleteContextArguments & CallOptions = {},
+  ): Promise<types.Context | null> {
+    try {
+      return await this.#send(request("DELETE", path(contextId), requests.data<types.Context>, args), args);
+    } catch (error) {
+      if (error instanceof ContextNotFound && error.attempts > 1) return null;
+      throw error;
+    }
+  }
+
+  /** Lists contexts, newest first, those that all filters fit. limit is of a page. */
+  contexts(args: types.ListContextsArguments & CallOptions = {}): Pages<types.Context> {
+    return this.#list(CONTEXTS, args);
+  }
+
+  /** Lists messages, oldest first. limit is of a page. */
+  messages(
+    contextId: string,
+    args: types.ListMessagesArguments & CallOptions & { include: "native" },
+  ): Pages<types.NativeMessage>;
+  messages(contextId: string, args?: types.ListMessagesArguments & CallOptions): Pages<types.Message>;
+  messages(contextId: string, args: object = {}): Pages<types.Message> {
+    return this.#list(path(contextId, "messages"), args);
+  }
+
+  /**
+   * Appends messages, and answers how they are stored.
+   *
+   * What is more than the service takes at once goes in several requests, each of which is stored whole and once.
+   * Where one fails, the same call with the error's idempotencyKey stores what is missing.
+   */
+  append(
+    contextId: string,
+    messages: Iterable<types.NewMessage>,
+    args?: types.AppendMessagesArguments & CallOptions & { format?: "kata" },
+  ): Promise<types.Message[]>;
+  append(
+    contextId: string,
+    messages: Iterable<object>,
+    args: types.AppendMessagesArguments & CallOptions & { format: types.Format },
+  ): Promise<types.Message[]>;
+  async append(
+    contextId: string,
+    messages: Iterable<object>,
+    args: types.AppendMessagesArguments & CallOptions = {},
+  ): Promise<types.Message[]> {
+    const stored: types.Message[] = [];
+    for (const part of parts(contextId, messages, args, stored)) stored.push(...(await this.#send(part, args)));
+    return stored;
+  }
+
+  /** Chooses what to send to a model next: `data`, in the shape of format. */
+  window(
+    contextId: string,
+    args: types.GetWindowArguments & CallOptions & { include: "figures" },
+  ): Promise<types.Figures & { etag: string }>;
+  window<F extends types.Format = "kata">(
+    contextId: string,
+    args?: types.GetWindowArguments & CallOptions & { format?: F },
+  ): Promise<Window<F>>;
+  async window(contextId: string, args: types.GetWindowArguments & CallOptions = {}): Promise<types.Figures> {
+    return this.#send(request("GET", path(contextId, "window"), requests.tagged<types.Figures>, args), args);
+  }
+
+  /** Puts a summary in the place of all messages up to a version, in windows. */
+  async compact(
+    contextId: string,
+    throughVersion: number,
+    summary: string,
+    args: types.MakeCompactionArguments & CallOptions = {},
+  ): Promise<types.Compaction> {
+    const body = { throughVersion, summary, ...args };
+    return this.#send(request("POST", path(contextId, "compactions"), requests.data<types.Compaction>, body), args);
+  }
+
+  /** Lists compactions, newest first. limit is of a page. */
+  compactions(contextId: string, args: types.ListCompactionsArguments & CallOptions = {}): Pages<types.Compaction> {
+    return this.#list(path(contextId, "compactions"), args);
+  }
+
+  /** Reads a compaction. */
+  async getCompaction(contextId: string, number: number, args: CallOptions = {}): Promise<types.Compaction> {
+    return this.#send(request("GET", path(contextId, "compactions", number), requests.data<types.Compaction>, args), args);
+  }
+
+  /** Makes windows as if it had never been. */
+  async undoCompaction(contextId: string, number: number, args: CallOptions = {}): Promise<types.Compaction> {
+    return this.#send(request("DELETE", path(contextId, "compactions", number), requests.data<types.Compaction>, args), args);
+  }
+
+  /** Makes a context that shares this one's history up to a version. */
+  async fork(contextId: string, args: types.ForkContextArguments & CallOptions = {}): Promise<TaggedContext> {
+    return this.#send(request("POST", path(contextId, "forks"), requests.taggedData<types.Context>, args), args);
+  }
+
+  /** Lists the forks of a context, newest first. limit is of a page. */
+  forks(contextId: string, args: types.ListForksArguments & CallOptions = {}): Pages<types.Context> {
+    return this.#list(path(contextId, "forks"), args);
+  }
+
+  /** Says whether the service can serve: also what it says with 503, which is not sent again. */
+  async health(args: types.GetHealthArguments & CallOptions = {}): Promise<types.Health> {
+    return this.#send({ ...request("GET", "/api/health", requests.whole<types.Health>, args), expects: [200, 503] }, args);
+  }
+
+  #list<T>(where: string, args: CallOptions): Pages<T> {
+    const first = request("GET", where, requests.page<T>, args);
+    const at = (cursor: unknown) => ({ ...first, query: { ...first.query, cursor: `${cursor}` } });
+    return new Pages((cursor) => this.#send(cursor == null ? first : at(cursor), args));
+  }
+
+  async #send<T>(request: Request<T>, { signal, timeoutMs = this.timeoutMs }: CallOptions): Promise<T> {
+    if (!(timeoutMs > 0)) throw new TypeError("timeoutMs is a number of milliseconds above 0");
+    for (let attempts = 1; ; attempts++) {
+      signal?.throwIfAborted();
+      const stop = new AbortController();
+      const late = wait(timeoutMs, signal, stop.signal).then(() => Promise.reject(`no answer within ${timeoutMs} ms`));
+      try {
+        return requests.result(request, await Promise.race([this.#ask(request, stop.signal), late]), attempts);
+      } catch (error) {
+        signal?.throwIfAborted();
+        const failure = error instanceof KataError ? error : new ConnectionFailed(why(error), error);
+        failure.idempotencyKey = request.key;
+        const ms = attempts <= this.maxRetries ? pause(failure, attempts) : undefined;
+        if (ms === undefined) throw failure;
+        await wait(ms, signal);
+      } finally {
+        stop.abort();
+      }
+    }
+  }
+
+  async #ask({ method, path, query, headers, body }: Request<unknown>, signal: AbortSignal): Promise<requests.Answer> {
+    const search = `${new URLSearchParams(query)}`;
+    const fetch = this.#fetch; // which browsers refuse to call as a method of anything
+    const response = await fetch(this.url + path + (search && `?${search}`), {
+      method,
+      headers: { ...this.#headers, ...headers },
+      redirect: "manual",
+      signal,
+      ...(body && { body }),
+    });
+    const [etag, retryAfter] = [response.headers.get("etag") ?? "", response.headers.get("retry-after") ?? ""];
+    return { status: response.status, etag, retryAfter, text: await response.text() };
+  }
+}
+
+/** Waits for ms, or until one of the signals is aborted. */
+function wait(ms: number, ...signals: (AbortSignal | undefined)[]): Promise<void> {
+  return new Promise((resolve) => {
+    const over = () => {
+      clearTimeout(timer);
+      for (const signal of signals) signal?.removeEventListener("abort", over);
+      resolve();
+    };
+    const timer = setTimeout(over, Math.min(ms, LONGEST_TIMER));
+    for (const signal of signals) signal?.addEventListener("abort", over);
+  });
+}
+
+// any: whatever a fetch may reject with
+function why(error: any): string {
+  return [error, error?.cause].map((each) => each?.message || each?.code || each).filter(Boolean).join(": ");
+}

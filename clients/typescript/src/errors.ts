@@ -1,0 +1,130 @@
+/**
+ * What can go wrong. Switch on `code`, which says more than a class, and never changes.
+ *
+ *     KataError
+ *     ├── ConnectionFailed   no answer came: a write may or may not have been stored
+ *     ├── NotModified        304: the ETag of ifNoneMatch still holds
+ *     └── ProblemError       the service refused, or something in front of it; the classes below are of this one
+ *
+ * A code that this version does not know, or an answer that is no problem document, is a plain ProblemError.
+ */
+
+/** Anything that goes wrong; the same call with the same `idempotencyKey` again stores nothing twice. */
+export class KataError extends Error {
+  static { this.prototype.name = "KataError"; } // names stand here as bundlers rename classes
+
+  idempotencyKey: string | undefined;
+
+  constructor(readonly code: string, message: string, options?: { cause?: unknown }) {
+    super(message, options);
+  }
+}
+
+/** No answer came; the cause says why. */
+export class ConnectionFailed extends KataError {
+  static { this.prototype.name = "ConnectionFailed"; }
+
+  constructor(message: string, cause?: unknown) {
+    super("connection_failed", message, { cause });
+  }
+}
+
+/** What is stored is as it was when it had this ETag. */
+export class NotModified extends KataError {
+  static { this.prototype.name = "NotModified"; }
+
+  constructor(readonly etag: string) {
+    super("not_modified", `not modified since ${etag}`);
+  }
+}
+
+/**
+ * A problem document (RFC 9457), or what came in its place.
+ *
+ * `attempts` counts the requests of the call: a 412 of the second may be due to the change that the first one made.
+ * `retryAfter` is in seconds.
+ */
+export class ProblemError extends KataError {
+  static { this.prototype.name = "ProblemError"; }
+
+  /** The classes by the codes that they are for. */
+  static readonly byCode = new Map<unknown, typeof ProblemError>();
+
+  readonly detail: string;
+  readonly requestId: string | undefined;
+  readonly errors: { pointer: string; detail: string }[];
+
+  constructor(
+    readonly status: number,
+    readonly problem: Readonly<Record<string, unknown>>,
+    readonly retryAfter?: number,
+    readonly attempts = 1,
+  ) {
+    const { code, detail, requestId, errors } = problem;
+    const kind = typeof code === "string" || typeof code === "number" ? `${code}` : `http_${status}`;
+    const said = typeof detail === "string" ? detail : "no answer of the service: something in between gave it";
+    const places: ProblemError["errors"] = (Array.isArray(errors) ? errors : []).filter(
+      (place) => typeof place?.pointer === "string" && typeof place.detail === "string",
+    );
+    super(kind, `${kind} (${status}): ${said}${places.map((place) => `; ${place.pointer}: ${place.detail}`).join("")}`);
+    this.detail = said;
+    this.requestId = typeof requestId === "string" ? requestId : undefined;
+    this.errors = places;
+  }
+}
+
+function define(kind: typeof ProblemError, name: string, codes: string): void {
+  kind.prototype.name = name;
+  for (const code of codes.split(" ")) ProblemError.byCode.set(code, kind);
+}
+
+/** The request is not what the service takes; `errors` names the places. */
+export class InvalidRequest extends ProblemError {
+  static { define(this, "InvalidRequest", "malformed_json invalid_body invalid_request invalid_parameter invalid_header invalid_id"); }
+}
+
+/** The service has keys, and the request carries none of them. */
+export class Unauthorized extends ProblemError { static { define(this, "Unauthorized", "unauthorized"); } }
+
+/** There is no context with this id, or it has been deleted. */
+export class ContextNotFound extends ProblemError { static { define(this, "ContextNotFound", "context_not_found"); } }
+
+/** The context has no compaction of this number. */
+export class CompactionNotFound extends ProblemError { static { define(this, "CompactionNotFound", "compaction_not_found"); } }
+
+/** Somebody else has written; currentVersion, the context's latest, says where it is. */
+export class VersionConflict extends ProblemError {
+  static { define(this, "VersionConflict", "version_conflict precondition_failed"); }
+
+  readonly currentVersion = this.problem["currentVersion"] as number | undefined;
+}
+
+/** Somebody else has compacted, or undone it; currentNumber is of the compaction in force, 0 for none. */
+export class CompactionConflict extends ProblemError {
+  static { define(this, "CompactionConflict", "compaction_conflict"); }
+
+  readonly currentNumber = this.problem["currentNumber"] as number | undefined;
+}
+
+/** An ancestor of this fork has made the compaction, and only there can it be undone. */
+export class CompactionNotOwned extends ProblemError { static { define(this, "CompactionNotOwned", "compaction_not_owned"); } }
+
+/** Another living context has this external id. */
+export class ExternalIdTaken extends ProblemError { static { define(this, "ExternalIdTaken", "external_id_taken"); } }
+
+/** The context has no external id that could move to a fork. */
+export class ExternalIdMissing extends ProblemError { static { define(this, "ExternalIdMissing", "external_id_missing"); } }
+
+/** The fork would have more ancestors than the service walks. */
+export class ForkTooDeep extends ProblemError { static { define(this, "ForkTooDeep", "fork_too_deep"); } }
+
+/** The body, or the answer to it, is larger than the service carries. */
+export class PayloadTooLarge extends ProblemError { static { define(this, "PayloadTooLarge", "payload_too_large"); } }
+
+/** This idempotency key came with another payload before. */
+export class IdempotencyKeyReused extends ProblemError { static { define(this, "IdempotencyKeyReused", "idempotency_key_reused"); } }
+
+/** The service could not serve, and the retries are used up: a write may or may not have been stored. */
+export class Unavailable extends ProblemError {
+  static { define(this, "Unavailable", "database_unavailable database_timeout pool_exhausted not_configured migrations_pending"); }
+}
