@@ -17,15 +17,26 @@ const UNPACKED = /^(ContextPatch|NewCompaction|NewContext|NewFork)$|(Answer|Page
 // What a call takes by its place.
 const POSITIONAL = ["messages", "throughVersion", "summary"];
 
-/** The schema of an operation's arguments: its query, its headers and the members of its body. */
+// Answers whose ETag the client puts beside the members, and the names of what results.
+const TAGGED = { TaggedContext: "Context", Figures: "WindowAnswer" };
+
+// What every call takes besides; the schema of a signal is none, and its type is put in below.
+const OPTIONS = {
+  signal: { description: "Ends the call as soon as it is aborted; a write may then have been stored or not." },
+  timeoutMs: { type: "number", description: "Milliseconds for each request of the call, which may be several." },
+};
+
+/** The schema of an operation's arguments: its query, its headers, the members of its body, and OPTIONS. */
 function argumentsOf(operation, schemas) {
-  const properties = {};
+  const properties = { ...OPTIONS };
   for (const { name, description, schema, content } of operation.parameters ?? []) {
     const camel = name.charAt(0).toLowerCase() + name.slice(1).replaceAll("-", "");
     properties[camel] = { ...(schema ?? content["application/json"].schema), description };
   }
   for (const { schema } of Object.values(operation.requestBody?.content ?? {})) {
-    for (const { $ref } of schema.oneOf ?? [schema]) Object.assign(properties, schemas[$ref.split("/").at(-1)].properties);
+    for (const { $ref } of schema.oneOf ?? [schema]) {
+      Object.assign(properties, schemas[$ref.split("/").at(-1)].properties);
+    }
   }
   for (const name of POSITIONAL) delete properties[name];
   delete properties.format?.enum; // of the formats' append, which takes all but ours
@@ -53,12 +64,14 @@ function document({ info, components: { schemas }, paths }) {
   delete schemas.NewMessage.anyOf; // would be four types of the same members
   delete schemas.WindowAnswer.properties.data; // whose shape is the format's
   const wanted = Object.fromEntries(Object.entries(schemas).filter(([name]) => !UNPACKED.test(name)));
-  wanted.Figures = schemas.WindowAnswer;
+  for (const [name, answer] of Object.entries(TAGGED)) {
+    const { properties, required, ...rest } = schemas[answer];
+    const etag = { type: "string", description: "The ETag that it came with." };
+    wanted[name] = { ...rest, properties: { ...properties, etag }, required: [...required, "etag"] };
+  }
   for (const operation of Object.values(paths).flatMap((methods) => Object.values(methods))) {
     const name = operation.operationId;
-    if (operation.requestBody || operation.parameters) {
-      wanted[`${name[0].toUpperCase()}${name.slice(1)}Arguments`] = argumentsOf(operation, schemas);
-    }
+    if (name) wanted[`${name[0].toUpperCase()}${name.slice(1)}Arguments`] = argumentsOf(operation, schemas);
   }
   return { openapi: "3.1.0", info, paths: {}, components: { schemas: plain(wanted) } };
 }
@@ -67,4 +80,5 @@ const tree = await openapiTS(document(JSON.parse(readFileSync(OPENAPI, "utf8")))
   rootTypes: true,
   rootTypesNoSchemaPrefix: true,
 });
-writeFileSync(process.argv[2] ?? SCHEMA, HEADER + astToString(tree));
+const text = astToString(tree).replaceAll("signal?: unknown", "signal?: AbortSignal | undefined");
+writeFileSync(process.argv[2] ?? SCHEMA, HEADER + text);

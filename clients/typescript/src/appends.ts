@@ -3,11 +3,9 @@
 import { data, dump, newKey, path, request, type Request } from "./requests.js";
 import type { AppendMessagesArguments, Message } from "./schema.js";
 
-// What the service takes at once: 1,000 messages and, with 400 bytes of the answer for each, 4,500,000 bytes; less here,
-// as a body has other members too.
-const MAX_MESSAGES = 1000;
-const MAX_BYTES = 4_300_000;
-const ANSWER_BYTES = 400;
+// What the service takes at once: 1,000 messages and, with 400 bytes of the answer for each, 4,500,000 bytes; less
+// here, as a body has other members too.
+const [MAX_MESSAGES, MAX_BYTES, ANSWER_BYTES] = [1000, 4_300_000, 400];
 
 // The service takes keys of 255 characters; each part behind the first has a number behind the key.
 const MAX_KEY = 240;
@@ -24,9 +22,10 @@ type Given = Record<string, any>;
 export function* parts(
   contextId: string,
   messages: Iterable<object>,
-  { idempotencyKey, contextMetadata, tokenCounts, ...members }: AppendMessagesArguments,
+  args: AppendMessagesArguments,
   stored: readonly Message[],
 ): Generator<Request<Message[]>> {
+  const { idempotencyKey, ifMatch, contextMetadata, tokenCounts, ...members } = args;
   const given = [...messages];
   const texts = given.map((message) => dump(message));
   const key = `${idempotencyKey ?? newKey()}`;
@@ -34,33 +33,30 @@ export function* parts(
   if (starts.length > 1 && key.length > MAX_KEY) {
     throw new TypeError(`more messages than one append takes need a key of at most ${MAX_KEY} characters`);
   }
-  const { ifMatch, ...later } = members;
-  const expecting = ifMatch != null || members.expectedVersion != null;
   for (const [part, start] of starts.entries()) {
     const end = starts[part + 1] ?? given.length;
+    if (part && (ifMatch ?? members.expectedVersion) != null) members.expectedVersion = stored.at(-1)!.version;
     const own = {
-      ...(part ? later : members),
-      ...(part && expecting ? { expectedVersion: stored.at(-1)!.version } : {}),
+      ...members,
       idempotencyKey: part ? `${key}.${start}` : key,
+      ifMatch: part ? undefined : ifMatch,
       tokenCounts: tokenCounts?.slice(start, end),
       contextMetadata: end === given.length ? contextMetadata : undefined,
     };
     const text = `[${texts.slice(start, end).join(",")}]`;
-    yield { ...request<Message[]>("POST", path(contextId, "messages"), data, own, { messages: text }), key };
+    yield { ...request("POST", path(contextId, "messages"), data<Message[]>, own, text), key };
   }
 }
 
 /** Where parts start: before the last turn of a user that begins in one, so that a turn stays together, if it can. */
-function* cuts(given: Given[], texts: string[], members: AppendMessagesArguments): Generator<number> {
-  const each = ANSWER_BYTES + dump(members.metadata ?? null).length;
-  const native = (members.format ?? "kata") !== "kata";
-  const encoder = new TextEncoder();
+function* cuts(given: Given[], texts: string[], { format, metadata }: AppendMessagesArguments): Generator<number> {
+  const each = ANSWER_BYTES + dump(metadata ?? null).length;
   const [many, much] = [[0], [0]]; // of the first n messages
   let [start, turn] = [0, 0];
   for (const [end, message] of given.entries()) {
-    const count = native ? most(message) : 1;
+    const count = (format ?? "kata") === "kata" ? 1 : most(message);
     many.push(many[end]! + count);
-    much.push(much[end]! + encoder.encode(texts[end]).length + count * each);
+    much.push(much[end]! + new TextEncoder().encode(texts[end]).length + count * each);
     if (beginsTurn(message)) turn = end;
     while (end > start && (many[end + 1]! - many[start]! > MAX_MESSAGES || much[end + 1]! - much[start]! > MAX_BYTES)) {
       start = turn > start ? turn : end;
@@ -69,8 +65,8 @@ function* cuts(given: Given[], texts: string[], members: AppendMessagesArguments
   }
 }
 
-function blocks({ content, parts }: Given): Given[] {
-  const found = content || parts;
+function blocks(message: Given): Given[] {
+  const found = message["content"] || message["parts"];
   return Array.isArray(found) ? found : [];
 }
 
@@ -81,7 +77,7 @@ function most(message: Given): number {
 
 /** Whether it is said by a user, and is no result of a tool. */
 function beginsTurn(message: Given): boolean {
-  const isResult = (block: Given) =>
-    block?.["type"] === "tool_result" || block?.["functionResponse"] || block?.["function_response"];
-  return message["role"] === "user" && !blocks(message).some(isResult);
+  const results = ["functionResponse", "function_response"];
+  const ofTool = (block: Given) => block?.["type"] === "tool_result" || results.some((name) => block?.[name]);
+  return message["role"] === "user" && !blocks(message).some(ofTool);
 }

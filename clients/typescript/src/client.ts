@@ -2,13 +2,14 @@
 
 import { parts } from "./appends.js";
 import { ConnectionFailed, ContextNotFound, KataError } from "./errors.js";
-import * as requests from "./requests.js";
-import { CONTEXTS, type Page, path, pause, request, type Request } from "./requests.js";
+import { CONTEXTS, data, type Page, page, path, pause, request, type Request } from "./requests.js";
+import { result, tagged, taggedData, whole } from "./requests.js";
 import type * as types from "./schema.js";
 
 const VERSION = "0.1.0";
 
-const LONGEST_TIMER = 2 ** 31 - 1; // milliseconds; a longer one would be over at once
+// Milliseconds: a longer timer would be over at once.
+const LONGEST_TIMER = 2 ** 31 - 1;
 
 /** What a client is made with. */
 export interface ClientOptions {
@@ -18,26 +19,16 @@ export interface ClientOptions {
   apiKey?: string | undefined;
   /** Milliseconds for each request, and not for the call: 30,000 if absent. */
   timeoutMs?: number | undefined;
-  /** How often a request is sent again: 4 times if absent. */
+  /** How often a request is sent again at most: 4 times if absent. */
   maxRetries?: number | undefined;
   /** What is called in place of the global fetch. */
   fetch?: ((url: string, init: RequestInit) => Promise<Response>) | undefined;
 }
 
-/** What every call takes besides the arguments of the API. */
-export interface CallOptions {
-  /** Ends the call as soon as it is aborted; a write may then have been stored or not. */
-  signal?: AbortSignal | undefined;
-  /** Milliseconds for each request of this call. */
-  timeoutMs?: number | undefined;
-}
-
-export type TaggedContext = types.Context & { etag: string };
-
 // any: what a provider's own package calls messages, which this one does not depend on
 type Theirs = any[];
 
-/** `data` of a window by its format. */
+/** What to send to a model, by the format of the window. */
 export interface WindowData {
   kata: (types.Message | types.ClearedMessage | types.Summary)[];
   "openai-chat": { messages: Theirs };
@@ -47,7 +38,8 @@ export interface WindowData {
   "ai-sdk": { system?: string; messages: Theirs };
 }
 
-export type Window<F extends types.Format = "kata"> = types.Figures & { data: WindowData[F]; etag: string };
+/** A window in a format, and figures of it. */
+export type Window<F extends types.Format = "kata"> = types.Figures & { data: WindowData[F] };
 
 /** A list, of which each page is read when iteration comes to it. */
 export class Pages<T> implements AsyncIterable<T> {
@@ -60,18 +52,16 @@ export class Pages<T> implements AsyncIterable<T> {
   /** Its pages, which may be shorter than limit, or empty. */
   async *pages(): AsyncGenerator<T[], void, undefined> {
     let page: Page<T> | undefined;
-    do {
-      page = await this.#read(page?.nextCursor);
-      yield page.data;
-    } while (page.hasMore);
+    do yield (page = await this.#read(page?.nextCursor)).data;
+    while (page.hasMore);
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<T, void, undefined> {
-    for await (const page of this.pages()) yield* page;
+    for await (const items of this.pages()) yield* items;
   }
 }
 
-/** Calls the service. Calls reject with KataError, and with TypeError for what could not be sent at all. */
+/** Calls the service. Calls reject with KataError, and with TypeError for what cannot be sent at all. */
 export class Client {
   readonly url: string;
   readonly timeoutMs: number;
@@ -89,51 +79,43 @@ export class Client {
     const key = (apiKey || process?.env?.["KATA_CONTEXT_API_KEY"] || "").trim();
     if (!/^[\x20-\x7e]*$/.test(key)) throw new TypeError("the API key has characters that no header takes");
     if (key) this.#headers["Authorization"] = `Bearer ${key}`;
-    if (process?.versions?.node) this.#headers["User-Agent"] = `kata-context-typescript/${VERSION}`; // not a browser
+    if (process?.versions?.node) this.#headers["User-Agent"] = `kata-context-typescript/${VERSION}`; // no browser
     [this.timeoutMs, this.maxRetries] = [timeoutMs, maxRetries];
     this.#fetch = fetch ?? ((to, init) => globalThis.fetch(to, init));
   }
 
   /** Makes a context, or gets the one that has this externalId. */
-  async createContext(args: types.CreateContextArguments & CallOptions = {}): Promise<TaggedContext> {
-    return this.#send(request("POST", CONTEXTS, requests.taggedData<types.Context>, args), args);
+  async createContext(args: types.CreateContextArguments = {}): Promise<types.TaggedContext> {
+    return this.#send(request("POST", CONTEXTS, taggedData<types.Context>, args), args);
   }
 
   /** Reads a context. */
-  async getContext(contextId: string, args: types.GetContextArguments & CallOptions = {}): Promise<TaggedContext> {
-    return this.#send(request("GET", path(contextId), requests.taggedData<types.Context>, args), args);
+  async getContext(contextId: string, args: types.GetContextArguments = {}): Promise<types.TaggedContext> {
+    return this.#send(request("GET", path(contextId), taggedData<types.Context>, args), args);
   }
 
   /** Changes the members that are given; null clears one. metadata and policy are merge patches. */
-  async updateContext(contextId: string, args: types.UpdateContextArguments & CallOptions): Promise<TaggedContext> {
-    return this.#send(request("PATCH", path(contextId), requests.taggedData<types.Context>, args), args);
+  async updateContext(contextId: string, args: types.UpdateContextArguments): Promise<types.TaggedContext> {
+    return this.#send(request("PATCH", path(contextId), taggedData<types.Context>, args), args);
   }
 
   /** Deletes a context and answers what it was; null where a request without an answer had done so before. */
-  async deleteContext(
-    contextId: string,
-    args: types.DeleteContextArguments & CallOptions = {},
-  ): Promise<types.Context | null> {
-    try {
-      return await this.#send(request("DELETE", path(contextId), requests.data<types.Context>, args), args);
-    } catch (error) {
+  async deleteContext(contextId: string, args: types.DeleteContextArguments = {}): Promise<types.Context | null> {
+    return this.#send(request("DELETE", path(contextId), data<types.Context>, args), args).catch((error) => {
       if (error instanceof ContextNotFound && error.attempts > 1) return null;
       throw error;
-    }
+    });
   }
 
   /** Lists contexts, newest first, those that all filters fit. limit is of a page. */
-  contexts(args: types.ListContextsArguments & CallOptions = {}): Pages<types.Context> {
+  contexts(args: types.ListContextsArguments = {}): Pages<types.Context> {
     return this.#list(CONTEXTS, args);
   }
 
   /** Lists messages, oldest first. limit is of a page. */
-  messages(
-    contextId: string,
-    args: types.ListMessagesArguments & CallOptions & { include: "native" },
-  ): Pages<types.NativeMessage>;
-  messages(contextId: string, args?: types.ListMessagesArguments & CallOptions): Pages<types.Message>;
-  messages(contextId: string, args: object = {}): Pages<types.Message> {
+  messages(contextId: string, args: types.ListMessagesArguments & { include: "native" }): Pages<types.NativeMessage>;
+  messages(contextId: string, args?: types.ListMessagesArguments): Pages<types.Message>;
+  messages(contextId: string, args: types.ListMessagesArguments = {}): Pages<types.Message> {
     return this.#list(path(contextId, "messages"), args);
   }
 
@@ -143,37 +125,24 @@ export class Client {
    * What is more than the service takes at once goes in several requests, each of which is stored whole and once.
    * Where one fails, the same call with the error's idempotencyKey stores what is missing.
    */
-  append(
+  async append<F extends types.Format = "kata">(
     contextId: string,
-    messages: Iterable<types.NewMessage>,
-    args?: types.AppendMessagesArguments & CallOptions & { format?: "kata" },
-  ): Promise<types.Message[]>;
-  append(
-    contextId: string,
-    messages: Iterable<object>,
-    args: types.AppendMessagesArguments & CallOptions & { format: types.Format },
-  ): Promise<types.Message[]>;
-  async append(
-    contextId: string,
-    messages: Iterable<object>,
-    args: types.AppendMessagesArguments & CallOptions = {},
+    messages: Iterable<F extends "kata" ? types.NewMessage : object>,
+    args: types.AppendMessagesArguments & { format?: F } = {},
   ): Promise<types.Message[]> {
     const stored: types.Message[] = [];
     for (const part of parts(contextId, messages, args, stored)) stored.push(...(await this.#send(part, args)));
     return stored;
   }
 
-  /** Chooses what to send to a model next: `data`, in the shape of format. */
-  window(
-    contextId: string,
-    args: types.GetWindowArguments & CallOptions & { include: "figures" },
-  ): Promise<types.Figures & { etag: string }>;
+  /** Chooses what to send to a model next: `data`, in the shape of format; with include figures alone. */
+  window(contextId: string, args: types.GetWindowArguments & { include: "figures" }): Promise<types.Figures>;
   window<F extends types.Format = "kata">(
     contextId: string,
-    args?: types.GetWindowArguments & CallOptions & { format?: F },
+    args?: types.GetWindowArguments & { format?: F },
   ): Promise<Window<F>>;
-  async window(contextId: string, args: types.GetWindowArguments & CallOptions = {}): Promise<types.Figures> {
-    return this.#send(request("GET", path(contextId, "window"), requests.tagged<types.Figures>, args), args);
+  async window(contextId: string, args: types.GetWindowArguments = {}): Promise<types.Figures> {
+    return this.#send(request("GET", path(contextId, "window"), tagged<types.Figures>, args), args);
   }
 
   /** Puts a summary in the place of all messages up to a version, in windows. */
@@ -181,56 +150,65 @@ export class Client {
     contextId: string,
     throughVersion: number,
     summary: string,
-    args: types.MakeCompactionArguments & CallOptions = {},
+    args: types.MakeCompactionArguments = {},
   ): Promise<types.Compaction> {
-    const body = { throughVersion, summary, ...args };
-    return this.#send(request("POST", path(contextId, "compactions"), requests.data<types.Compaction>, body), args);
+    const members = { throughVersion, summary, ...args };
+    return this.#send(request("POST", path(contextId, "compactions"), data<types.Compaction>, members), args);
   }
 
   /** Lists compactions, newest first. limit is of a page. */
-  compactions(contextId: string, args: types.ListCompactionsArguments & CallOptions = {}): Pages<types.Compaction> {
+  compactions(contextId: string, args: types.ListCompactionsArguments = {}): Pages<types.Compaction> {
     return this.#list(path(contextId, "compactions"), args);
   }
 
   /** Reads a compaction. */
-  async getCompaction(contextId: string, number: number, args: CallOptions = {}): Promise<types.Compaction> {
-    return this.#send(request("GET", path(contextId, "compactions", number), requests.data<types.Compaction>, args), args);
+  async getCompaction(
+    contextId: string,
+    number: number,
+    args: types.GetCompactionArguments = {},
+  ): Promise<types.Compaction> {
+    return this.#send(request("GET", path(contextId, "compactions", number), data<types.Compaction>, args), args);
   }
 
   /** Makes windows as if it had never been. */
-  async undoCompaction(contextId: string, number: number, args: CallOptions = {}): Promise<types.Compaction> {
-    return this.#send(request("DELETE", path(contextId, "compactions", number), requests.data<types.Compaction>, args), args);
+  async undoCompaction(
+    contextId: string,
+    number: number,
+    args: types.UndoCompactionArguments = {},
+  ): Promise<types.Compaction> {
+    return this.#send(request("DELETE", path(contextId, "compactions", number), data<types.Compaction>, args), args);
   }
 
   /** Makes a context that shares this one's history up to a version. */
-  async fork(contextId: string, args: types.ForkContextArguments & CallOptions = {}): Promise<TaggedContext> {
-    return this.#send(request("POST", path(contextId, "forks"), requests.taggedData<types.Context>, args), args);
+  async fork(contextId: string, args: types.ForkContextArguments = {}): Promise<types.TaggedContext> {
+    return this.#send(request("POST", path(contextId, "forks"), taggedData<types.Context>, args), args);
   }
 
   /** Lists the forks of a context, newest first. limit is of a page. */
-  forks(contextId: string, args: types.ListForksArguments & CallOptions = {}): Pages<types.Context> {
+  forks(contextId: string, args: types.ListForksArguments = {}): Pages<types.Context> {
     return this.#list(path(contextId, "forks"), args);
   }
 
   /** Says whether the service can serve: also what it says with 503, which is not sent again. */
-  async health(args: types.GetHealthArguments & CallOptions = {}): Promise<types.Health> {
-    return this.#send({ ...request("GET", "/api/health", requests.whole<types.Health>, args), expects: [200, 503] }, args);
+  async health(args: types.GetHealthArguments = {}): Promise<types.Health> {
+    return this.#send({ ...request("GET", "/api/health", whole<types.Health>, args), expects: [200, 503] }, args);
   }
 
-  #list<T>(where: string, args: CallOptions): Pages<T> {
-    const first = request("GET", where, requests.page<T>, args);
+  #list<T>(where: string, args: types.GetHealthArguments): Pages<T> {
+    const first = request("GET", where, page<T>, args);
     const at = (cursor: unknown) => ({ ...first, query: { ...first.query, cursor: `${cursor}` } });
     return new Pages((cursor) => this.#send(cursor == null ? first : at(cursor), args));
   }
 
-  async #send<T>(request: Request<T>, { signal, timeoutMs = this.timeoutMs }: CallOptions): Promise<T> {
+  async #send<T>(request: Request<T>, { signal, timeoutMs = this.timeoutMs }: types.GetHealthArguments): Promise<T> {
     if (!(timeoutMs > 0)) throw new TypeError("timeoutMs is a number of milliseconds above 0");
     for (let attempts = 1; ; attempts++) {
       signal?.throwIfAborted();
       const stop = new AbortController();
       const late = wait(timeoutMs, signal, stop.signal).then(() => Promise.reject(`no answer within ${timeoutMs} ms`));
       try {
-        return requests.result(request, await Promise.race([this.#ask(request, stop.signal), late]), attempts);
+        const [response, text] = await Promise.race([this.#ask(request, stop.signal), late]);
+        return result(request, response, text, attempts);
       } catch (error) {
         signal?.throwIfAborted();
         const failure = error instanceof KataError ? error : new ConnectionFailed(why(error), error);
@@ -244,18 +222,13 @@ export class Client {
     }
   }
 
-  async #ask({ method, path, query, headers, body }: Request<unknown>, signal: AbortSignal): Promise<requests.Answer> {
-    const search = `${new URLSearchParams(query)}`;
+  async #ask(request: Request<unknown>, signal: AbortSignal): Promise<[Response, string]> {
+    const { method, path, query, headers, body } = request;
     const fetch = this.#fetch; // which browsers refuse to call as a method of anything
-    const response = await fetch(this.url + path + (search && `?${search}`), {
-      method,
-      headers: { ...this.#headers, ...headers },
-      redirect: "manual",
-      signal,
-      ...(body && { body }),
-    });
-    const [etag, retryAfter] = [response.headers.get("etag") ?? "", response.headers.get("retry-after") ?? ""];
-    return { status: response.status, etag, retryAfter, text: await response.text() };
+    const search = Object.keys(query).length ? `?${new URLSearchParams(query)}` : "";
+    const sent = { method, headers: { ...this.#headers, ...headers }, ...(body && { body }) };
+    const response = await fetch(this.url + path + search, { ...sent, redirect: "manual", signal });
+    return [response, await response.text()];
   }
 }
 

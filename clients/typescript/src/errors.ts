@@ -78,19 +78,27 @@ function define(kind: typeof ProblemError, name: string, codes: string): void {
   for (const code of codes.split(" ")) ProblemError.byCode.set(code, kind);
 }
 
+const INVALID = "malformed_json invalid_body invalid_request invalid_parameter invalid_header invalid_id";
+
 /** The request is not what the service takes; `errors` names the places. */
 export class InvalidRequest extends ProblemError {
-  static { define(this, "InvalidRequest", "malformed_json invalid_body invalid_request invalid_parameter invalid_header invalid_id"); }
+  static { define(this, "InvalidRequest", INVALID); }
 }
 
 /** The service has keys, and the request carries none of them. */
-export class Unauthorized extends ProblemError { static { define(this, "Unauthorized", "unauthorized"); } }
+export class Unauthorized extends ProblemError {
+  static { define(this, "Unauthorized", "unauthorized"); }
+}
 
 /** There is no context with this id, or it has been deleted. */
-export class ContextNotFound extends ProblemError { static { define(this, "ContextNotFound", "context_not_found"); } }
+export class ContextNotFound extends ProblemError {
+  static { define(this, "ContextNotFound", "context_not_found"); }
+}
 
 /** The context has no compaction of this number. */
-export class CompactionNotFound extends ProblemError { static { define(this, "CompactionNotFound", "compaction_not_found"); } }
+export class CompactionNotFound extends ProblemError {
+  static { define(this, "CompactionNotFound", "compaction_not_found"); }
+}
 
 /** Somebody else has written; currentVersion, the context's latest, says where it is. */
 export class VersionConflict extends ProblemError {
@@ -107,24 +115,38 @@ export class CompactionConflict extends ProblemError {
 }
 
 /** An ancestor of this fork has made the compaction, and only there can it be undone. */
-export class CompactionNotOwned extends ProblemError { static { define(this, "CompactionNotOwned", "compaction_not_owned"); } }
+export class CompactionNotOwned extends ProblemError {
+  static { define(this, "CompactionNotOwned", "compaction_not_owned"); }
+}
 
 /** Another living context has this external id. */
-export class ExternalIdTaken extends ProblemError { static { define(this, "ExternalIdTaken", "external_id_taken"); } }
+export class ExternalIdTaken extends ProblemError {
+  static { define(this, "ExternalIdTaken", "external_id_taken"); }
+}
 
 /** The context has no external id that could move to a fork. */
-export class ExternalIdMissing extends ProblemError { static { define(this, "ExternalIdMissing", "external_id_missing"); } }
+export class ExternalIdMissing extends ProblemError {
+  static { define(this, "ExternalIdMissing", "external_id_missing"); }
+}
 
 /** The fork would have more ancestors than the service walks. */
-export class ForkTooDeep extends ProblemError { static { define(this, "ForkTooDeep", "fork_too_deep"); } }
+export class ForkTooDeep extends ProblemError {
+  static { define(this, "ForkTooDeep", "fork_too_deep"); }
+}
 
 /** The body, or the answer to it, is larger than the service carries. */
-export class PayloadTooLarge extends ProblemError { static { define(this, "PayloadTooLarge", "payload_too_large"); } }
+export class PayloadTooLarge extends ProblemError {
+  static { define(this, "PayloadTooLarge", "payload_too_large"); }
+}
 
 /** This idempotency key came with another payload before. */
-export class IdempotencyKeyReused extends ProblemError { static { define(this, "IdempotencyKeyReused", "idempotency_key_reused"); } }
+export class IdempotencyKeyReused extends ProblemError {
+  static { define(this, "IdempotencyKeyReused", "idempotency_key_reused"); }
+}
+
+const PASSING = "database_unavailable database_timeout pool_exhausted not_configured migrations_pending";
 
 /** The service could not serve, and the retries are used up: a write may or may not have been stored. */
 export class Unavailable extends ProblemError {
-  static { define(this, "Unavailable", "database_unavailable database_timeout pool_exhausted not_configured migrations_pending"); }
+  static { define(this, "Unavailable", PASSING); }
 }

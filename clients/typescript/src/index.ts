@@ -2,7 +2,7 @@
  * Kata Context: every conversation of an agent kept, and the messages that fit a token budget.
  *
  *     const kata = new Client();
- *     const context = await kata.createContext({ externalId: "ticket-2077", policy: { budget: 8000, keepRequest: true } });
+ *     const context = await kata.createContext({ externalId: "ticket-2077", policy: { budget: 8000 } });
  *     await kata.append(context.id, [{ role: "user", content: "Where is my order 1042?" }]);
  *     const window = await kata.window(context.id, { format: "openai-responses" });
  *

@@ -404,6 +404,39 @@ export interface components {
                 detail: string;
             }[];
         };
+        /** @description A stored context: one conversation, a container of messages. */
+        TaggedContext: {
+            /** @description The context's id. */
+            id: string;
+            /** @description A name for people. */
+            name: string | null;
+            /** @description The client's own id, unique among contexts that are not deleted. */
+            externalId: string | null;
+            /** @description The client's JSON object, equal as JSON; keys and digits may be written in another way. */
+            metadata: {
+                [key: string]: unknown;
+            };
+            /** @description How windows of it are chosen: the members that are set, {} where none is. */
+            policy: components["schemas"]["Policy"];
+            /** @description The number of its messages, of a fork those that it shares too. */
+            messageCount: number;
+            /** @description The sum of their tokens. */
+            totalTokens: number;
+            /** @description The version of its newest message; 0 where it has none. */
+            latestVersion: number;
+            /** @description The context that it is a fork of, which may be deleted by now; null where it is no fork. */
+            parentId: string | null;
+            /** @description The version up to which it shares the parent's history; null where it is no fork. */
+            forkVersion: number | null;
+            /** @description When it was created, in UTC. */
+            createdAt: string;
+            /** @description When it was last changed or appended to, in UTC. */
+            updatedAt: string;
+            /** @description When it was deleted, in UTC; null while it lives. */
+            deletedAt: string | null;
+            /** @description The ETag that it came with. */
+            etag: string;
+        };
         /** @description A window of a context's messages, and figures of it. */
         Figures: {
             /** @description Tokens that the window may have: the parameter's, or else the policy's. */
@@ -440,9 +473,15 @@ export interface components {
             repairs?: components["schemas"]["Repair"][];
             /** @description The number of all such changes. Only in a provider's format. */
             repairCount?: number;
+            /** @description The ETag that it came with. */
+            etag: string;
         };
         /** @description List contexts. */
         ListContextsArguments: {
+            /** @description Ends the call as soon as it is aborted; a write may then have been stored or not. */
+            signal?: AbortSignal | undefined;
+            /** @description Milliseconds for each request of the call, which may be several. */
+            timeoutMs?: number;
             /** @description How many contexts a page has at most. */
             limit?: number;
             /** @description nextCursor of the page before; absent for the first page. */
@@ -463,6 +502,10 @@ export interface components {
         };
         /** @description Create a context, or get the one with this externalId. */
         CreateContextArguments: {
+            /** @description Ends the call as soon as it is aborted; a write may then have been stored or not. */
+            signal?: AbortSignal | undefined;
+            /** @description Milliseconds for each request of the call, which may be several. */
+            timeoutMs?: number;
             /** @description A key of the client's, 1 to 255 visible ASCII characters, that makes it safe to send this again: the same key with the same payload gets the first answer, and nothing is stored twice. */
             idempotencyKey?: string;
             /** @description A name for people. */
@@ -478,11 +521,19 @@ export interface components {
         };
         /** @description Read a context. */
         GetContextArguments: {
+            /** @description Ends the call as soon as it is aborted; a write may then have been stored or not. */
+            signal?: AbortSignal | undefined;
+            /** @description Milliseconds for each request of the call, which may be several. */
+            timeoutMs?: number;
             /** @description Get 304 without a body if the answer still has one of these ETags. */
             ifNoneMatch?: string;
         };
         /** @description Change a context's name, externalId, metadata or policy. */
         UpdateContextArguments: {
+            /** @description Ends the call as soon as it is aborted; a write may then have been stored or not. */
+            signal?: AbortSignal | undefined;
+            /** @description Milliseconds for each request of the call, which may be several. */
+            timeoutMs?: number;
             /** @description Act only if the context still has one of these ETags (a list as they were answered, such as "6", or *), and get 412 otherwise. What is no such ETag is none that it has. */
             ifMatch?: string;
             /** @description A name for people; null clears it. */
@@ -498,11 +549,19 @@ export interface components {
         };
         /** @description Delete a context. */
         DeleteContextArguments: {
+            /** @description Ends the call as soon as it is aborted; a write may then have been stored or not. */
+            signal?: AbortSignal | undefined;
+            /** @description Milliseconds for each request of the call, which may be several. */
+            timeoutMs?: number;
             /** @description Act only if the context still has one of these ETags (a list as they were answered, such as "6", or *), and get 412 otherwise. What is no such ETag is none that it has. */
             ifMatch?: string;
         };
         /** @description Page through a context's messages. */
         ListMessagesArguments: {
+            /** @description Ends the call as soon as it is aborted; a write may then have been stored or not. */
+            signal?: AbortSignal | undefined;
+            /** @description Milliseconds for each request of the call, which may be several. */
+            timeoutMs?: number;
             /** @description The version to start after, which is nextCursor of the page before; absent for the first. */
             cursor?: number;
             /** @description How many messages a page has at most. */
@@ -524,6 +583,10 @@ export interface components {
         };
         /** @description Append a batch of messages. */
         AppendMessagesArguments: {
+            /** @description Ends the call as soon as it is aborted; a write may then have been stored or not. */
+            signal?: AbortSignal | undefined;
+            /** @description Milliseconds for each request of the call, which may be several. */
+            timeoutMs?: number;
             /** @description A key of the client's, 1 to 255 visible ASCII characters, that makes it safe to send this again: the same key with the same payload gets the first answer, and nothing is stored twice. */
             idempotencyKey?: string;
             /** @description Act only if the context still has one of these ETags (a list as they were answered, such as "6", or *), and get 412 otherwise. What is no such ETag is none that it has. */
@@ -547,6 +610,10 @@ export interface components {
         };
         /** @description Get what to send to a model next, within a token budget. */
         GetWindowArguments: {
+            /** @description Ends the call as soon as it is aborted; a write may then have been stored or not. */
+            signal?: AbortSignal | undefined;
+            /** @description Milliseconds for each request of the call, which may be several. */
+            timeoutMs?: number;
             /** @description Tokens that the window's messages may have together, the head included; required where the policy has none. */
             budget?: number;
             /** @description Whether the preamble is in the window: the system messages that the history begins with, 16 at most. */
@@ -583,6 +650,10 @@ export interface components {
         };
         /** @description List a context's compactions. */
         ListCompactionsArguments: {
+            /** @description Ends the call as soon as it is aborted; a write may then have been stored or not. */
+            signal?: AbortSignal | undefined;
+            /** @description Milliseconds for each request of the call, which may be several. */
+            timeoutMs?: number;
             /** @description The number to go on below, which is nextCursor of the page before; absent for the first. */
             cursor?: number;
             /** @description How many compactions a page has at most. */
@@ -590,6 +661,10 @@ export interface components {
         };
         /** @description Let a summary stand in for all messages up to a version. */
         MakeCompactionArguments: {
+            /** @description Ends the call as soon as it is aborted; a write may then have been stored or not. */
+            signal?: AbortSignal | undefined;
+            /** @description Milliseconds for each request of the call, which may be several. */
+            timeoutMs?: number;
             /** @description A key of the client's, 1 to 255 visible ASCII characters, that makes it safe to send this again: the same key with the same payload gets the first answer, and nothing is stored twice. */
             idempotencyKey?: string;
             /** @description Who speaks in windows; user where absent. */
@@ -603,8 +678,26 @@ export interface components {
             /** @description The number of the compaction that must be in force, 0 for none; 409 otherwise. Of several who expect the same at once one wins. */
             expectedNumber?: number | null;
         };
+        /** @description Read a compaction. */
+        GetCompactionArguments: {
+            /** @description Ends the call as soon as it is aborted; a write may then have been stored or not. */
+            signal?: AbortSignal | undefined;
+            /** @description Milliseconds for each request of the call, which may be several. */
+            timeoutMs?: number;
+        };
+        /** @description Undo a compaction. */
+        UndoCompactionArguments: {
+            /** @description Ends the call as soon as it is aborted; a write may then have been stored or not. */
+            signal?: AbortSignal | undefined;
+            /** @description Milliseconds for each request of the call, which may be several. */
+            timeoutMs?: number;
+        };
         /** @description List a context's forks. */
         ListForksArguments: {
+            /** @description Ends the call as soon as it is aborted; a write may then have been stored or not. */
+            signal?: AbortSignal | undefined;
+            /** @description Milliseconds for each request of the call, which may be several. */
+            timeoutMs?: number;
             /** @description How many forks a page has at most. */
             limit?: number;
             /** @description nextCursor of the page before; absent for the first page. */
@@ -617,6 +710,10 @@ export interface components {
         };
         /** @description Fork a context at a version. */
         ForkContextArguments: {
+            /** @description Ends the call as soon as it is aborted; a write may then have been stored or not. */
+            signal?: AbortSignal | undefined;
+            /** @description Milliseconds for each request of the call, which may be several. */
+            timeoutMs?: number;
             /** @description A key of the client's, 1 to 255 visible ASCII characters, that makes it safe to send this again: the same key with the same payload gets the first answer, and nothing is stored twice. */
             idempotencyKey?: string;
             /** @description The version up to which the fork shares the history, 0 for none of it; the latest if absent. 400 above the latest. */
@@ -636,6 +733,10 @@ export interface components {
         };
         /** @description Ask whether the service can serve. */
         GetHealthArguments: {
+            /** @description Ends the call as soon as it is aborted; a write may then have been stored or not. */
+            signal?: AbortSignal | undefined;
+            /** @description Milliseconds for each request of the call, which may be several. */
+            timeoutMs?: number;
             /**
              * @description readiness asks the process and its database, liveness the process alone.
              * @enum {string}
@@ -681,6 +782,7 @@ export type Time = components['schemas']['Time'];
 export type TokenCounts = components['schemas']['TokenCounts'];
 export type ToolCalls = components['schemas']['ToolCalls'];
 export type Problem = components['schemas']['Problem'];
+export type TaggedContext = components['schemas']['TaggedContext'];
 export type Figures = components['schemas']['Figures'];
 export type ListContextsArguments = components['schemas']['ListContextsArguments'];
 export type CreateContextArguments = components['schemas']['CreateContextArguments'];
@@ -692,6 +794,8 @@ export type AppendMessagesArguments = components['schemas']['AppendMessagesArgum
 export type GetWindowArguments = components['schemas']['GetWindowArguments'];
 export type ListCompactionsArguments = components['schemas']['ListCompactionsArguments'];
 export type MakeCompactionArguments = components['schemas']['MakeCompactionArguments'];
+export type GetCompactionArguments = components['schemas']['GetCompactionArguments'];
+export type UndoCompactionArguments = components['schemas']['UndoCompactionArguments'];
 export type ListForksArguments = components['schemas']['ListForksArguments'];
 export type ForkContextArguments = components['schemas']['ForkContextArguments'];
 export type GetHealthArguments = components['schemas']['GetHealthArguments'];
