@@ -73,8 +73,10 @@ export function pause(error: KataError, attempts: number): number | undefined {
 
 /** Below a context. Throws TypeError for what is no id, and might name another path. */
 export function path(...parts: [contextId: string, ...rest: (string | number)[]]): string {
-  const found = parts.every((part, at) => (at || typeof part === "string") && /^[\w-]+$/.test(`${part}`));
-  if (!found) throw new TypeError(`not the id of a context: ${JSON.stringify(parts[0])}`);
+  const fit = parts.every((part, at) =>
+    typeof part === "string" ? /^[\w-]+$/.test(part) : at > 0 && Number.isSafeInteger(part),
+  );
+  if (!fit) throw new TypeError(`not the id of a context, or no number: ${parts.join(", ")}`);
   return [CONTEXTS, ...parts].join("/");
 }
 

@@ -46,9 +46,9 @@ async function all<T>(list: AsyncIterable<T>): Promise<T[]> {
   return items;
 }
 
-suite("the cases of both clients", () => {
-  const stack = running();
+const stack = running();
 
+suite("the cases of both clients", () => {
   for (const each of CASES) {
     test(each.name, async () => {
       const kata = new Client({ url: stack.url });
