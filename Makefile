@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3 python3.12 python3.13 python3.14; do \
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help dev test lint bench bundle chaos
+.PHONY: help dev test lint clients bench bundle chaos
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,12 +24,15 @@ dev: .venv/installed ## Serve the API on http://127.0.0.1:3000 with an embedded 
 lint: .venv/installed ## Format check, ruff and mypy --strict
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/ruff check --quiet .
-	@$(BIN)/mypy --no-error-summary lib api scripts examples tests
+	@$(BIN)/mypy --no-error-summary lib api scripts examples tests clients/stack.py
 
 test: lint ## Lint, types and every test, with 100 % branch coverage of lib/ and api/
 	@$(BIN)/python -m pytest --cov --cov-report=term
 	@command -v node >/dev/null && echo "left out: the bundle on Vercel's runtime (make bundle) and the faults (make chaos)" \
 		|| echo "left out: the bundle on Vercel's runtime (make bundle), which needs node, and the faults (make chaos)"
+
+clients: .venv/installed ## Build the packages of clients/ and test them as installed (ARGS=--only python)
+	@$(BIN)/python -m scripts.clients $(ARGS)
 
 bundle: .venv/installed ## Build the bundle with Vercel's own code and run it (ARGS=--test: with the HTTP tests)
 	@$(BIN)/python -m scripts.bundle $(ARGS)

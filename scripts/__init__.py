@@ -6,6 +6,7 @@ load     load transcripts over HTTP
 openapi  write public/openapi.json
 drawing  draw docs/windows.svg
 bundle   build what Vercel deploys, check it and run it
+clients  build the packages of clients/ and test them as installed
 smoke    prove that a deployment works
 bench    measure the API against floors
 chaos    break everything around the service while it is used

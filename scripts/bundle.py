@@ -45,7 +45,7 @@ MAX_MEGABYTES = 60
 
 # What a function must not carry: files of the project, and what pyproject.toml keeps uv from installing.
 UNWANTED = re.compile(
-    r"(tests|scripts|examples|public|\.ci|\.github|\.env|\.venv|\.postgres|_vendor/(requests|urllib3))\b"
+    r"(tests|scripts|examples|clients|public|\.ci|\.github|\.env|\.venv|\.postgres|_vendor/(requests|urllib3))\b"
 )
 
 API_KEY = "a-key-of-this-bundle-only"
@@ -199,7 +199,7 @@ def check_runtime(bundle: Bundle) -> str:
 
 
 def check_development(bundle: Bundle) -> str:
-    """No development package, test or script is in any function."""
+    """No development package, test, script or client is in any function."""
     wanted = _requirements(bundle.folder / "requirements.txt")
     unwanted = _requirements(bundle.folder / "requirements-dev.txt") - wanted
     for function in bundle.functions.values():
@@ -207,7 +207,7 @@ def check_development(bundle: Bundle) -> str:
         found += sorted(name for name in function.files if UNWANTED.match(name))
         if found:
             raise BundleError(f"{function.name} carries what it must not: {', '.join(found[:5])}")
-    return f"none of {len(unwanted)} development packages, no tests, no scripts"
+    return f"none of {len(unwanted)} development packages, no tests, no scripts, no clients"
 
 
 def check_bytecode(bundle: Bundle) -> str:

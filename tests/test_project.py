@@ -1,6 +1,7 @@
 """The project's files agree with each other and with the platform's rules."""
 
 import json
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -28,6 +29,17 @@ def test_the_version_is_the_same_everywhere() -> None:
 
 def test_there_are_no_more_functions_than_a_hobby_deployment_may_have() -> None:
     assert len(list((ROOT / "api").rglob("*.py"))) <= 12
+
+
+def test_no_function_carries_what_is_not_its_own() -> None:
+    """Whatever is in the repository and not left out by vercel.json goes into every function."""
+    settings = json.loads((ROOT / "vercel.json").read_text())["functions"]["api/**/*.py"]["excludeFiles"]
+    excluded, ending = settings.removeprefix("{").split("}", 1)
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    own = {"api", "lib", "migrations", "pyproject.toml", "requirements.txt", "vercel.json", ".python-version"}
+
+    assert {line.split("/")[0] for line in listed.splitlines()} - set(excluded.split(",")) == own
+    assert ending == "{,/**}"
 
 
 def test_every_endpoint_is_found_by_vercels_reading_of_the_source() -> None:
