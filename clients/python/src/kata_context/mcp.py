@@ -65,7 +65,8 @@ def server(kata: AsyncClient) -> MCPServer:
         key = key or str(uuid4())
         with _told(f"; it may be stored or not: call again with the key {key} to store it once"):
             context = await kata.create_context(external_id=session, policy=POLICY)
-            [message] = await kata.append(context["id"], [{"role": role, "content": content}], idempotency_key=key)
+            said = [{"role": role, "content": content}]
+            [message] = await kata.append(context["id"], said, idempotency_key=key, expected_external_id=session)
             return _result({"version": message["version"], "tokenCount": message["tokenCount"]})
 
     @_tool("Read what fits a budget", READS)
