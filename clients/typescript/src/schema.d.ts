@@ -591,14 +591,16 @@ export interface components {
             idempotencyKey?: string;
             /** @description Act only if the context still has one of these ETags (a list as they were answered, such as "6", or *), and get 412 otherwise. What is no such ETag is none that it has. */
             ifMatch?: string;
-            /** @description The format that messages are in, as that provider gave or was sent them. */
-            format?: components["schemas"]["Format"];
             /** @description The latest version that the context must have, 0 where it has no messages; 409 otherwise. */
             expectedVersion?: number | null;
-            /** @description A merge patch (RFC 7396) of the context's metadata, stored together with the messages. */
+            /** @description The externalId that the context must have, as it may have moved to a fork meanwhile; 409 otherwise. */
+            expectedExternalId?: components["schemas"]["ExternalId"] | null;
+            /** @description A merge patch (RFC 7396) of the context's metadata, stored together with the messages: members are set, and those that are null removed. At most 65,536 bytes of JSON. */
             contextMetadata?: {
                 [key: string]: unknown;
             } | null;
+            /** @description The format that messages are in, as that provider gave or was sent them. */
+            format?: components["schemas"]["Format"];
             /** @description The model that wrote the assistant's messages; kept as it is. */
             model?: components["schemas"]["Name"] | null;
             /** @description Any JSON object of the client's, which every message gets; {} where absent. */
@@ -718,6 +720,8 @@ export interface components {
             idempotencyKey?: string;
             /** @description The version up to which the fork shares the history, 0 for none of it; the latest if absent. 400 above the latest. */
             version?: number | null;
+            /** @description The latest version that the parent must have; 409 otherwise. */
+            expectedVersion?: number | null;
             /** @description A name for people; null where absent, and not the parent's. */
             name?: components["schemas"]["Name"] | null;
             /** @description Any JSON object of the client's, up to 131,072 bytes as PostgreSQL's jsonb writes it; the parent's where absent. */
