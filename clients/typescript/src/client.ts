@@ -38,6 +38,8 @@ export interface WindowData {
   "ai-sdk": { system?: string; messages: Theirs };
 }
 
+type Options = Pick<types.GetHealthArguments, "signal" | "timeoutMs">;
+
 /** A window in a format, and figures of it. */
 export type Window<F extends types.Format = "kata"> = types.Figures & { data: WindowData[F] };
 
@@ -194,20 +196,21 @@ export class Client {
     return this.#send({ ...request("GET", "/api/health", whole<types.Health>, args), expects: [200, 503] }, args);
   }
 
-  #list<T>(where: string, args: types.GetHealthArguments): Pages<T> {
+  #list<T>(where: string, args: Options): Pages<T> {
     const first = request("GET", where, page<T>, args);
     const at = (cursor: unknown) => ({ ...first, query: { ...first.query, cursor: `${cursor}` } });
-    return new Pages((cursor) => this.#send(cursor == null ? first : at(cursor), args));
+    return new Pages((cursor) => this.#send(cursor === undefined ? first : at(cursor), args));
   }
 
-  async #send<T>(request: Request<T>, { signal, timeoutMs = this.timeoutMs }: types.GetHealthArguments): Promise<T> {
+  async #send<T>(request: Request<T>, { signal, timeoutMs = this.timeoutMs }: Options): Promise<T> {
     if (!(timeoutMs > 0)) throw new TypeError("timeoutMs is a number of milliseconds above 0");
+    const late = () => Promise.reject(new Error(`no answer within ${timeoutMs} ms`));
     for (let attempts = 1; ; attempts++) {
       signal?.throwIfAborted();
       const stop = new AbortController();
-      const late = wait(timeoutMs, signal, stop.signal).then(() => Promise.reject(`no answer within ${timeoutMs} ms`));
+      const outcomes = [this.#ask(request, stop.signal), wait(timeoutMs, signal, stop.signal).then(late)];
       try {
-        const [response, text] = await Promise.race([this.#ask(request, stop.signal), late]);
+        const [response, text] = await Promise.race(outcomes).finally(() => stop.abort());
         return result(request, response, text, attempts);
       } catch (error) {
         signal?.throwIfAborted();
@@ -216,8 +219,6 @@ export class Client {
         const ms = attempts <= this.maxRetries ? pause(failure, attempts) : undefined;
         if (ms === undefined) throw failure;
         await wait(ms, signal);
-      } finally {
-        stop.abort();
       }
     }
   }

@@ -156,7 +156,7 @@ export const tagged = <T extends { usedTokens: number }>(content: T, etag: strin
 /** A page of a list. */
 export const page = <T>({ data, nextCursor, hasMore }: Page<T>) => ({
   data: need(data),
-  nextCursor,
+  nextCursor: nextCursor ?? null,
   hasMore: need(hasMore, "boolean"),
 });
 

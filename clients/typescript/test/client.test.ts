@@ -108,8 +108,13 @@ suite("settings", () => {
   }
 
   test("a timeout beyond what timers take is a long one", async () => {
-    await asked({ timeoutMs: Infinity });
-    await asked({ timeoutMs: 2 ** 40 });
+    const fetch = async () => {
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      return Response.json({ status: "healthy" });
+    };
+    for (const timeoutMs of [Infinity, 2 ** 40]) {
+      assert.equal((await new Client({ fetch, timeoutMs, maxRetries: 0 }).health()).status, "healthy");
+    }
   });
 });
 
@@ -271,7 +276,7 @@ suite("aborts", () => {
 
   test("a signal ends a fetch that does not know of signals", async () => {
     const stop = new AbortController();
-    const kata = new Client({ url: "http://x", fetch: () => new Promise(() => {}) });
+    const kata = new Client({ url: "http://x", maxRetries: 0, fetch: () => new Promise(() => {}) });
     const call = refusal(kata.getContext("x", { signal: stop.signal }));
     stop.abort();
 
@@ -318,6 +323,22 @@ suite("aborts", () => {
       assert.deepEqual([error.name, error.message], ["ConnectionFailed", "no answer within 100 ms"]);
     });
     assert.equal(requests, 2);
+  });
+});
+
+suite("timeouts", () => {
+  test("a request that is not answered in time is given up before the next one", { timeout: 20_000 }, async () => {
+    const events: string[] = [];
+    const silent: RequestListener = (_, response) => {
+      events.push("asked");
+      response.on("close", () => events.push("given up"));
+    };
+    await serving(silent, async (url) => {
+      await refusal(new Client({ url, maxRetries: 1, timeoutMs: 100 }).getContext("x"));
+      while (events.length < 4) await new Promise((resolve) => setTimeout(resolve, 10));
+    });
+
+    assert.deepEqual(events, ["asked", "given up", "asked", "given up"]);
   });
 });
 
@@ -421,6 +442,20 @@ suite("lists", () => {
     const sizes: number[] = [];
     for await (const page of list.pages()) sizes.push(page.length);
     assert.deepEqual(sizes, [4, 4, 2]);
+  });
+
+  test("a list that says there is more, and not where, is no endless one", async () => {
+    const pages = ['{"data": [1], "hasMore": true}', '{"code": "invalid_parameter"}'];
+    const asked: string[] = [];
+    const fetch = async (url: string) => {
+      asked.push(url);
+      return new Response(pages.shift(), { status: pages.length ? 200 : 400 });
+    };
+    const list = new Client({ url: "http://x", fetch }).messages("x").pages();
+    await list.next();
+
+    assert.equal((await refusal(list.next())).name, "InvalidRequest");
+    assert.deepEqual(asked.map((url) => new URL(url).search), ["", "?cursor=null"]);
   });
 
   test("native messages come with what the provider gave", async () => {
