@@ -28,7 +28,8 @@ def parts(
     given = list(messages)
     texts = [dump(message) for message in given]
     members = {**arguments}
-    key = members.pop("idempotency_key", None) or str(uuid4())
+    given_key = members.pop("idempotency_key", None)
+    key = str(uuid4()) if given_key is None else given_key
     last = {name: members.pop(name) for name in ("context_metadata",) if name in members}
     counts = members.pop("token_counts", None)
     ends = [0, *_cuts(given, texts, members), len(given)]

@@ -54,6 +54,7 @@ class Request(Generic[T]):
     body: bytes | None
     expects: Sequence[int]
     key: str | None
+    deletes: bool = False
 
     def at(self, cursor: str | int | None) -> "Request[T]":
         """The same for the page at cursor."""
@@ -72,7 +73,7 @@ class Request(Generic[T]):
             content = None  # of something in between: no JSON, or none that the service answers
         problem = content if isinstance(content, dict) else {}
         code = str(problem.get("code"))
-        if self.method == "DELETE" and attempts > 1 and code == "context_not_found":
+        if self.deletes and attempts > 1 and code == "context_not_found":
             return self.read({"data": None}, etag)  # one before it did it, and had no answer
         kind = ProblemError.by_code.get(code, Unavailable if answer.status in AGAIN else ProblemError)
         seconds = float(retry_after) if re.fullmatch("[0-9]{1,9}", retry_after) else None
@@ -158,7 +159,7 @@ def update_context(context_id: str, **arguments: Unpack[types.UpdateContextArgum
 
 def delete_context(context_id: str, *, if_match: str | None = None) -> Request[types.Context | None]:
     """Deletes a context and answers what it was; None where a request without an answer had done so before."""
-    return request("DELETE", path(context_id), data, {"if_match": if_match})
+    return replace(request("DELETE", path(context_id), data, {"if_match": if_match}), deletes=True)
 
 
 def contexts(**arguments: Unpack[types.ListContextsArguments]) -> Request[Page[types.Context]]:

@@ -50,7 +50,8 @@ class ProblemError(KataError):
         self.status, self.problem, self.retry_after, self.attempts = status, problem, retry_after, attempts
         self.code = str(problem.get("code") or f"http_{status}")
         self.detail = str(problem.get("detail") or "no answer of the service: something in between gave it")
-        self.request_id: str | None = problem.get("requestId")
+        request_id = problem.get("requestId")
+        self.request_id = request_id if isinstance(request_id, str) else None
         errors = problem.get("errors")
         self.errors: list[dict[str, str]] = (
             [each for each in errors if isinstance(each, dict)] if isinstance(errors, list) else []
