@@ -49,7 +49,7 @@ export function* parts(
 }
 
 /** Where parts start: before the last turn of a user that begins in one, so that a turn stays together, if it can. */
-function* cuts(given: Given[], texts: string[], { format, metadata }: AppendMessagesArguments): Generator<number> {
+export function* cuts(given: Given[], texts: string[], { format, metadata }: AppendMessagesArguments): Generator<number> {
   const each = ANSWER_BYTES + dump(metadata ?? null).length;
   const [many, much] = [[0], [0]]; // of the first n messages
   let [start, turn] = [0, 0];
