@@ -16,11 +16,11 @@ import type {
 } from "@openai/agents";
 
 import { cuts } from "./appends.js";
-import { Client, type TaggedContext } from "./client.js";
+import { Client } from "./client.js";
 import { InvalidRequest, KataError, ProblemError, VersionConflict } from "./errors.js";
 import { canonical, fromStored, type Item, json, lacksCalls, natives, OPAQUE, toOpaque, toStored } from "./openai-items.js";
 import { dump, newKey } from "./requests.js";
-import type { AppendMessagesArguments, Policy } from "./schema.js";
+import type { AppendMessagesArguments, Policy, TaggedContext } from "./schema.js";
 
 const MARK = "openai-agents";
 const OPERATIONS = "openai-agents-operations";

@@ -10,6 +10,7 @@ import {
   type Model,
   type ModelRequest,
   type ModelResponse,
+  OpenAIResponsesCompactionSession,
   OutputGuardrailTripwireTriggered,
   Runner,
   RunState,
@@ -149,7 +150,8 @@ describe("a run", () => {
 
   it("begins with a window in the budget, of which a model refuses nothing", async () => {
     const model = new Told([thinks(), calls("find_order"), calls("find_order")], [thinks(), calls("find_order")], [thinks(), says("Shipped.")]);
-    const agent = new Agent({ name: "Shop", model, tools: [findOrder(() => "shipped ".repeat(made % 9))] });
+    let found = 0;
+    const agent = new Agent({ name: "Shop", model, tools: [findOrder(() => "shipped ".repeat((found += 1) % 9))] });
     const id = randomUUID();
     for (let n = 0; n < 8; n++) await runner.run(agent, `Where is order ${n}?`, { session: session({ budget: 120 }, id) });
     assert.deepEqual(model.sent.flatMap(refused), []);
@@ -163,7 +165,7 @@ describe("a run", () => {
       const known = new Set(all.map(text));
       assert.deepEqual(items.filter((item) => !known.has(text(item))), []);
     }
-    assert.ok((await session({ budget: 120 }, id).getItems()).length < 40);
+    assert.ok((await session({ budget: 120 }, id).getItems()).length < all.length);
     assert.equal((await session({ budget: 5 }, id).getItems(13)).length, 13);
   });
 
@@ -175,6 +177,35 @@ describe("a run", () => {
     for (const text of ["1", "2", "3"]) await runner.run(agent, text, { session: one });
     assert.deepEqual(kinds(model.sent[2]!), ["compaction", "message", "3"]);
     assert.ok(JSON.stringify(await one.getItems()).includes("One."));
+  });
+});
+
+describe("what the runner calls", () => {
+  it("is one read before the first turn, and one append behind the last, of a stream too", async () => {
+    for (const stream of [false, true]) {
+      const model = new Told([calls("find_order")], [says("Shipped.")]);
+      const agent = new Agent({ name: "Shop", model, tools: [findOrder()] });
+      const one = session();
+      const seen: string[] = [];
+      mock.method(model, "getResponse", new Proxy(model.getResponse, { apply: (call, self, args) => (seen.push("model"), Reflect.apply(call, self, args)) }));
+      for (const name of ["getItems", "addItems"] as const) {
+        const call: Item = one[name];
+        mock.method(one, name, (...args: Item[]) => (seen.push(name), call.apply(one, args)));
+      }
+      const run: Item = await runner.run(agent, "Where is it?", { session: one, stream: stream as never });
+      await run.completed;
+      assert.deepEqual(seen, ["getItems", "model", "model", "addItems"]);
+    }
+  });
+
+  it("works within the session that compacts with OpenAI", async () => {
+    const compacted = { type: "compaction", id: "cmp_1", encrypted_content: "gAAAAC" };
+    const usage = { input_tokens: 1, output_tokens: 1, total_tokens: 2 };
+    const client: Item = { responses: { compact: async () => ({ output: [compacted], usage }) } };
+    const underlyingSession = session();
+    const one = new OpenAIResponsesCompactionSession({ client, underlyingSession, compactionMode: "input", shouldTriggerCompaction: () => true });
+    await runner.run(new Agent({ name: "Shop", model: new Told([says("Hi.")]) }), "Hello", { session: one });
+    assert.deepEqual(kinds(await underlyingSession.getItems()), ["compaction"]);
   });
 });
 
