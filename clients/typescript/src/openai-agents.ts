@@ -18,7 +18,17 @@ import type {
 import { cuts } from "./appends.js";
 import { Client } from "./client.js";
 import { InvalidRequest, KataError, ProblemError, VersionConflict } from "./errors.js";
-import { canonical, fromStored, type Item, json, lacksCalls, natives, OPAQUE, toOpaque, toStored } from "./openai-items.js";
+import {
+  canonical,
+  fromStored,
+  type Item,
+  json,
+  lacksCalls,
+  natives,
+  OPAQUE,
+  toOpaque,
+  toStored,
+} from "./openai-items.js";
 import { dump, newKey } from "./requests.js";
 import type { AppendMessagesArguments, Policy, TaggedContext } from "./schema.js";
 
@@ -43,7 +53,7 @@ interface Kept {
   items: number;
 }
 
-/** What a context's metadata says while something is on the way: a seal has `at`, a fork that is to be filled `from`. */
+/** What a context's metadata says while something is on the way: a seal has `at`, a fork to be filled `from`. */
 interface Mark extends Kept {
   /** The version of the seal. */
   at?: number;
@@ -94,8 +104,8 @@ export class KataSession implements SessionHistoryTransactionAwareSession {
   /**
    * The newest items, oldest first: exactly limit or all there are; without a limit those of the window.
    *
-   * The window is the service's, of whole units, and mended where a model would refuse it. Where neither the session nor
-   * its context has a budget, all items.
+   * The window is the service's, of whole units, and mended where a model would refuse it. Where neither the session
+   * nor its context has a budget, all items.
    */
   async getItems(limit?: number): Promise<AgentInputItem[]> {
     if (limit !== undefined && !(limit > 0)) return [];
@@ -107,10 +117,11 @@ export class KataSession implements SessionHistoryTransactionAwareSession {
     return theirs([...(instructions ? [{ role: "system", content: instructions }] : []), ...input]);
   }
 
-  /** Appends items, all or none of them; but those of more than one append takes, 1,000 or 4 MB, in parts. */
+  /** Appends items, all or none of them; but more than one append takes, 1,000 or 4 MB, or an answer of 2, in parts. */
   async addItems(items: AgentInputItem[]): Promise<void> {
     const stored = await this.#stored(items);
-    for (const [part, start] of starts(stored).entries()) await this.#add(stored.slice(start, starts(stored)[part + 1]));
+    for (const [part, start] of starts(stored).entries())
+      await this.#add(stored.slice(start, starts(stored)[part + 1]));
   }
 
   /** Takes the newest item back, and answers it. */
@@ -139,23 +150,27 @@ export class KataSession implements SessionHistoryTransactionAwareSession {
   /**
    * Appends items, or puts others in the place of the newest ones, once: the same operation again changes nothing.
    *
-   * Rejects, and has changed nothing, where the operation was another transaction, where the newest items are others than
-   * it expects, or where it has more than one append takes. The newest 200 operations are remembered.
+   * Rejects, and has changed nothing, where the operation was another transaction, where the newest items are others
+   * than it expects, or where it has more than one append takes. The newest 200 operations are remembered.
    */
   async applyHistoryTransaction({ operationId, transaction }: SessionHistoryTransactionArgs): Promise<void> {
-    if (typeof operationId !== "string" || !operationId.trim()) throw new TypeError("an operationId is a text, not empty");
+    if (typeof operationId !== "string" || !operationId.trim())
+      throw new TypeError("an operationId is a text, not empty");
     const [expected, given] = sides(json(transaction));
     const stored = await this.#stored(given);
-    if (starts(stored).length > 1) throw new RangeError("a transaction has at most what one append takes: 1,000 items or 4 MB");
+    if (starts(stored).length > 1)
+      throw new RangeError("a transaction has at most what one append takes: 1,000 items or 4 MB");
     const [key, digest] = [await sha256(operationId), await sha256(canonical(transaction))];
     for (;;) {
       const context = await this.#open();
       const operations = (context.metadata[OPERATIONS] ?? {}) as Operations;
       const made = operations[key];
-      if (made && made.digest !== digest) throw new Error("the operation was already applied with a different transaction");
+      if (made && made.digest !== digest)
+        throw new Error("the operation was already applied with a different transaction");
       if (made) return;
       const { items, kept } = await this.#newest(context, expected.length);
-      if (canonical(items) !== canonical(expected)) throw new Error("the session's newest items are not the expected ones");
+      if (canonical(items) !== canonical(expected))
+        throw new Error("the session's newest items are not the expected ones");
       const patch = { ...forgotten(operations), [key]: { digest, at: context.latestVersion } };
       if (expected.length) await this.#seal(context, kept, stored, patch);
       else await this.#record(context, stored, patch);
@@ -174,12 +189,18 @@ export class KataSession implements SessionHistoryTransactionAwareSession {
   /** The newest items of a context, and what is kept of it without them. */
   async #newest({ id, latestVersion }: TaggedContext, limit: number): Promise<{ items: AgentInputItem[]; kept: Kept }> {
     const read: Item[][] = []; // newest first
-    const args = { order: "desc", at: latestVersion, include: "native", limit: Math.min(limit + CALLS_BEHIND, PAGE) } as const;
+    const args = {
+      order: "desc",
+      at: latestVersion,
+      include: "native",
+      limit: Math.min(limit + CALLS_BEHIND, PAGE),
+    } as const;
     const kept = { to: latestVersion, items: 0 };
     let count = 0;
     for await (const message of latestVersion && limit ? this.#client.messages(id, args) : []) {
       const found = natives(message);
-      if (count < limit) Object.assign(kept, { to: message.version - 1, items: Math.max(count + found.length - limit, 0) });
+      if (count < limit)
+        Object.assign(kept, { to: message.version - 1, items: Math.max(count + found.length - limit, 0) });
       read.push(found);
       count += found.length;
       if (count >= limit && (message.version <= kept.to - PAGE || !lacksCalls([...read].reverse().flat()))) break;
@@ -200,7 +221,16 @@ export class KataSession implements SessionHistoryTransactionAwareSession {
     const idempotencyKey = newKey();
     for (;;) {
       const context = await this.#open();
-      const version = await this.#append(context, items, { idempotencyKey });
+      let version: number;
+      try {
+        version = await this.#append(context, items, { idempotencyKey });
+      } catch (error) {
+        // The items of one answer are one message, which has a limit of its own.
+        if (items.length < 2 || !is(error, "payload_too_large")) throw error;
+        const half = items.length >> 1;
+        await this.#add(items.slice(0, half));
+        return this.#add(items.slice(half));
+      }
       if (version === context.latestVersion + 1) return;
       const { [MARK]: seal } = (await this.#client.getContext(context.id)).metadata as { [MARK]?: Mark };
       if (!seal?.at || version < seal.at) return;
@@ -221,7 +251,12 @@ export class KataSession implements SessionHistoryTransactionAwareSession {
   }
 
   /** Keeps so much of a context, and puts others behind it; false where somebody was faster. */
-  async #seal(context: TaggedContext, kept: Kept, others: Item[] = [], operations?: Operations | null): Promise<boolean> {
+  async #seal(
+    context: TaggedContext,
+    kept: Kept,
+    others: Item[] = [],
+    operations?: Operations | null,
+  ): Promise<boolean> {
     const at = context.latestVersion + 1;
     const mark: Mark = { at, ...kept, ...(others.length && { with: others.length }), key: newKey() };
     const contextMetadata = { [MARK]: mark, ...(operations !== undefined && { [OPERATIONS]: operations }) };
@@ -233,7 +268,11 @@ export class KataSession implements SessionHistoryTransactionAwareSession {
       throw error;
     }
     try {
-      await this.#goOn(operations === undefined ? { ...context, metadata: { ...context.metadata, [MARK]: mark } } : await this.#client.getContext(context.id));
+      await this.#goOn(
+        operations === undefined
+          ? { ...context, metadata: { ...context.metadata, [MARK]: mark } }
+          : await this.#client.getContext(context.id),
+      );
     } catch (error) {
       if (!(error instanceof KataError)) throw error; // it is done: what is left to do somebody else will do as well
     }
@@ -244,7 +283,8 @@ export class KataSession implements SessionHistoryTransactionAwareSession {
   async #record({ id, latestVersion, etag }: TaggedContext, items: Item[], operations: Operations): Promise<void> {
     const metadata = { [OPERATIONS]: operations };
     try {
-      if (items.length) await this.#append({ id }, items, { expectedVersion: latestVersion, contextMetadata: metadata });
+      if (items.length)
+        await this.#append({ id }, items, { expectedVersion: latestVersion, contextMetadata: metadata });
       else await this.#client.updateContext(id, { metadata, ifMatch: etag });
     } catch (error) {
       if (!(error instanceof VersionConflict)) throw error;
@@ -263,7 +303,11 @@ export class KataSession implements SessionHistoryTransactionAwareSession {
   }
 
   /** The fork that takes the place of a sealed context; at 0 where it would have too many ancestors. */
-  async #fork({ id, name, metadata }: Pick<TaggedContext, "id" | "name" | "metadata">, seal: Mark, version = seal.to): Promise<TaggedContext> {
+  async #fork(
+    { id, name, metadata }: Pick<TaggedContext, "id" | "name" | "metadata">,
+    seal: Mark,
+    version = seal.to,
+  ): Promise<TaggedContext> {
     const { at, ...rest } = seal;
     const isFull = version === seal.to && !seal.items && !seal.with;
     const mark = isFull ? undefined : { from: id, ...rest, ...(seal.with && { sealed: at }) };

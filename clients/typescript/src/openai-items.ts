@@ -1,4 +1,4 @@
-/** Items of OpenAI's Agents SDK for JavaScript as items of OpenAI's API, as which sessions are stored, and back. Pure. */
+/** Items of OpenAI's Agents SDK for JavaScript as items of OpenAI's API, which are stored, and back. Pure. */
 
 import { dump } from "./requests.js";
 import type { NativeMessage } from "./schema.js";
@@ -14,8 +14,7 @@ export const OPAQUE = "opaque";
 
 // Results that the API calls otherwise, and what has a `callId` there, or a `caller`: their members are in snake case.
 const RESULTS: Item = { function_call_result: "function_call_output", computer_call_result: "computer_call_output" };
-const SNAKE =
-  /^(function_call|function_call_output|computer_call|computer_call_output|(shell|apply_patch)_call(_output)?|program(_output)?)$/;
+const SNAKE = /^((function|computer|shell|apply_patch)_call|program)(_output)?$/;
 
 // Calls that the provider answers itself: their items have the result. MCP's have no status of the SDK's.
 const HOSTED = /^(web_search_call|file_search_call|code_interpreter_call|image_generation_call)$/;
@@ -28,7 +27,15 @@ export function json<T>(value: T): T {
 
 /** The JSON text of a value; equal ones have the same. */
 export function canonical(value: unknown): string {
-  return JSON.stringify(value, (_, it) => (isObject(it) ? Object.fromEntries(Object.keys(it).sort().map((name) => [name, it[name]])) : it));
+  return JSON.stringify(value, (_, it) =>
+    isObject(it)
+      ? Object.fromEntries(
+          Object.keys(it)
+            .sort()
+            .map((name) => [name, it[name]]),
+        )
+      : it,
+  );
 }
 
 /** An item as it is stored; names has the functions of the calls before it, and gets its own. Throws TypeError. */
@@ -47,7 +54,8 @@ export function fromStored(stored: Item[]): Item[] {
     const { [ORIGINAL]: original, ...own } = opened(item);
     const made = fromApi(own, names);
     if (!isObject(original)) return made;
-    return own["call_id"] && original["callId"] ? { ...original, callId: own["call_id"] } : original; // windows may rename
+    // A window may have renamed the call.
+    return own["call_id"] && original["callId"] ? { ...original, callId: own["call_id"] } : original;
   });
 }
 
@@ -111,7 +119,8 @@ function toApi({ type, providerData, ...own }: Item): Item {
   const { name, namespace, output, ...rest } = own;
   const said = { ...more, ...renamed(rest, snake), type: kind };
   if (output === undefined) return said;
-  if (kind === "function_call_output") return { ...said, output: isObject(output) ? output["text"] : inEach(output, toPart) };
+  if (kind === "function_call_output")
+    return { ...said, output: isObject(output) ? output["text"] : inEach(output, toPart) };
   if (kind === "computer_call_output") return { ...said, output: { type: output?.type, image_url: output?.data } };
   return { ...said, [kind === "program_output" ? "result" : "output"]: renamed(output, snake) };
 }
@@ -129,16 +138,38 @@ function fromApi(stored: Item, names: Map<string, string>): Item {
     const { status, caller, result, ...providerData } = stored;
     const output = result == null ? {} : { output: result };
     if (result === null) providerData["result"] = result;
-    return { type: "hosted_tool_call", ...known, name: type, ...(status && { status }), ...output, ...called(caller), providerData };
+    return {
+      type: "hosted_tool_call",
+      ...known,
+      name: type,
+      ...(status && { status }),
+      ...output,
+      ...called(caller),
+      providerData,
+    };
   }
   if (MCP.test(type)) {
     const { output, caller, ...providerData } = stored;
     const said = type === "mcp_call" && output != null ? { output } : {};
-    return { type: "hosted_tool_call", ...known, name: type, status: "completed", ...said, ...called(caller), providerData };
+    return {
+      type: "hosted_tool_call",
+      ...known,
+      name: type,
+      status: "completed",
+      ...said,
+      ...called(caller),
+      providerData,
+    };
   }
   if (type === "compaction") {
     const { encrypted_content, created_by, ...providerData } = own;
-    return { type, ...known, encrypted_content, ...(created_by && { created_by }), providerData: { ...providerData, ...known, type } };
+    return {
+      type,
+      ...known,
+      encrypted_content,
+      ...(created_by && { created_by }),
+      providerData: { ...providerData, ...known, type },
+    };
   }
   if (type === "tool_search_call" || type === "tool_search_output") {
     const { status, arguments: args, tools, ...providerData } = own;
@@ -152,7 +183,15 @@ function message({ type, id, role, content, status, phase, ...more }: Item): Ite
   if (role === "assistant") {
     const said = typeof content === "string" ? [{ type: "output_text", text: content }] : inEach(content, fromPart);
     const when = phase == null ? {} : { phase };
-    return { type: "message", ...known, role, content: said, status: status ?? "completed", ...when, providerData: { ...more, ...when } };
+    return {
+      type: "message",
+      ...known,
+      role,
+      content: said,
+      status: status ?? "completed",
+      ...when,
+      providerData: { ...more, ...when },
+    };
   }
   const spoken = role === "user" ? "user" : "system"; // the SDK knows no developer
   const text = spoken === "system" && Array.isArray(content) ? content.map((part) => part?.text).join("\n") : content;
@@ -169,7 +208,16 @@ function fromCall(stored: Item, names: Map<string, string>): Item {
       const { name, namespace, arguments: args, ...more } = own;
       names.set(callId, name);
       const where = namespace === undefined ? {} : { namespace };
-      return { type, ...known, name, ...where, ...state, arguments: args, ...called(caller), providerData: { ...more, ...given } };
+      return {
+        type,
+        ...known,
+        name,
+        ...where,
+        ...state,
+        arguments: args,
+        ...called(caller),
+        providerData: { ...more, ...given },
+      };
     }
     case "function_call_output": {
       const { output, name = names.get(callId) ?? callId, ...more } = own;
@@ -180,7 +228,14 @@ function fromCall(stored: Item, names: Map<string, string>): Item {
     case "computer_call": {
       const { action, actions, ...more } = own;
       const several = actions?.length ? { actions } : {};
-      return { type, ...known, ...state, action: action ?? actions?.[0], ...several, providerData: { ...more, ...given } };
+      return {
+        type,
+        ...known,
+        ...state,
+        action: action ?? actions?.[0],
+        ...several,
+        providerData: { ...more, ...given },
+      };
     }
     case "computer_call_output": {
       const { output, ...more } = own;
@@ -208,7 +263,9 @@ function toPart({ providerData, image, file, promptCacheBreakpoint, ...own }: It
   return {
     ...(isObject(providerData) && providerData),
     ...own,
-    ...(own["type"] === "input_image" ? image !== undefined && by(image, "image_url") : image !== undefined && { image }),
+    ...(own["type"] === "input_image"
+      ? image !== undefined && by(image, "image_url")
+      : image !== undefined && { image }),
     ...(file !== undefined && by(file, /^https?:/.test(file) ? "file_url" : "file_data")),
     ...(promptCacheBreakpoint && { prompt_cache_breakpoint: promptCacheBreakpoint }),
   };
@@ -230,7 +287,8 @@ function fromPart(part: Item): Item {
 /** A part of our own as the API has it. */
 function input(part: Item, role: string): Item {
   const { image_url: image, file } = part;
-  if (part["type"] === "image_url") return { type: "input_image", image_url: image?.url, ...(image?.detail && { detail: image.detail }) };
+  if (part["type"] === "image_url")
+    return { type: "input_image", image_url: image?.url, ...(image?.detail && { detail: image.detail }) };
   if (part["type"] === "file") return { type: "input_file", ...file };
   return { type: role === "assistant" ? "output_text" : "input_text", text: part["text"] ?? part["refusal"] ?? "" };
 }

@@ -27,8 +27,21 @@ function answer({ input }: any): object {
   const text = type === "function_call_output" ? `It says: ${output}` : `I was sent ${input.length} items.`;
   const content = [{ type: "output_text", text, annotations: [] }];
   const said = { type: "message", id: `msg_${input.length}`, role: "assistant", status: "completed", content };
-  const call = { type: "function_call", id: "fc_1", call_id: "call_1", name: "find_order", arguments: '{"number":1042}', status: "completed" };
-  const usage = { input_tokens: 1, output_tokens: 1, total_tokens: 2, input_tokens_details: {}, output_tokens_details: {} };
+  const call = {
+    type: "function_call",
+    id: "fc_1",
+    call_id: "call_1",
+    name: "find_order",
+    arguments: '{"number":1042}',
+    status: "completed",
+  };
+  const usage = {
+    input_tokens: 1,
+    output_tokens: 1,
+    total_tokens: 2,
+    input_tokens_details: {},
+    output_tokens_details: {},
+  };
   return { id: "resp_1", object: "response", status: "completed", output: [input.length === 1 ? call : said], usage };
 }
 
@@ -36,7 +49,13 @@ test("docs/clients/openai-agents-js.md runs as it stands", async () => {
   const server = createServer(async (request, response) => {
     let body = "";
     for await (const part of request) body += part;
-    const [status, content] = await Promise.resolve(body).then(JSON.parse).then(answer).then((it) => [200, it] as const, (error) => [400, { error: { message: `${error}` } }] as const);
+    const [status, content] = await Promise.resolve(body)
+      .then(JSON.parse)
+      .then(answer)
+      .then(
+        (it) => [200, it] as const,
+        (error) => [400, { error: { message: `${error}` } }] as const,
+      );
     response.writeHead(request.url === "/v1/responses" ? status : 404, { "Content-Type": "application/json" });
     response.end(JSON.stringify(content));
   });
@@ -44,7 +63,11 @@ test("docs/clients/openai-agents-js.md runs as it stands", async () => {
   try {
     const api = `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`;
     const keys = { OPENAI_API_KEY: "none", OPENAI_AGENTS_DISABLE_TRACING: "1" };
-    await run(new URL("docs/clients/openai-agents-js.md", ROOT), { KATA_CONTEXT_URL: stack.url, OPENAI_BASE_URL: api, ...keys });
+    await run(new URL("docs/clients/openai-agents-js.md", ROOT), {
+      KATA_CONTEXT_URL: stack.url,
+      OPENAI_BASE_URL: api,
+      ...keys,
+    });
   } finally {
     server.close();
     server.closeAllConnections();

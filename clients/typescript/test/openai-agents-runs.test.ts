@@ -31,7 +31,8 @@ setTracingDisabled(true);
 const stack = running();
 const runner = new Runner();
 const client = () => new Client({ url: stack.url });
-const session = (options: KataSessionOptions = {}, id: string = randomUUID()) => new KataSession(id, { client: client(), ...options });
+const session = (options: KataSessionOptions = {}, id: string = randomUUID()) =>
+  new KataSession(id, { client: client(), ...options });
 
 /** A model that says what it is told to, as OpenAI's items, and remembers what it was sent. */
 class Told implements Model {
@@ -58,7 +59,14 @@ class Told implements Model {
 let made = 0;
 const says = (text: string): Item => {
   const content = [{ type: "output_text", text, providerData: { annotations: [] } }];
-  return { type: "message", id: `msg_${(made += 1)}`, role: "assistant", status: "completed", content, providerData: {} };
+  return {
+    type: "message",
+    id: `msg_${(made += 1)}`,
+    role: "assistant",
+    status: "completed",
+    content,
+    providerData: {},
+  };
 };
 const thinks = (): Item => {
   const id = `rs_${(made += 1)}`;
@@ -72,7 +80,14 @@ const calls = (name: string, args: object = {}): Item => {
 
 const schema: Item = { type: "object", properties: {}, required: [], additionalProperties: false };
 const findOrder = (execute: () => unknown = () => "shipped", needsApproval = false) =>
-  tool({ name: "find_order", description: "Finds it", parameters: schema, strict: true, needsApproval, execute: async () => execute() });
+  tool({
+    name: "find_order",
+    description: "Finds it",
+    parameters: schema,
+    strict: true,
+    needsApproval,
+    execute: async () => execute(),
+  });
 
 /** The kinds of items, and what a user says. */
 const kinds = (items: Item[]) => items.map(({ type, role, content }) => (role === "user" ? content : (type ?? role)));
@@ -84,19 +99,32 @@ function refused(items: Item[]): string[] {
     if (type === "function_call") open.add(callId);
     if (type === "function_call_result" && !open.delete(callId)) wrong.push(`${place}: answers no call`);
     const next = items[place + 1];
-    if (type === "reasoning" && next?.role !== "assistant" && !["function_call", "reasoning"].includes(next?.type)) wrong.push(`${place}: led to nothing`);
+    if (type === "reasoning" && next?.role !== "assistant" && !["function_call", "reasoning"].includes(next?.type))
+      wrong.push(`${place}: led to nothing`);
   }
   return [...wrong, ...[...open].map((id) => `${id}: is not answered`)];
 }
 
 describe("a run", () => {
   it("of several turns is sent what was said before, equal", async () => {
-    const model = new Told([thinks(), calls("find_order"), calls("find_order")], [says("Shipped.")], [says("Tomorrow.")]);
+    const model = new Told(
+      [thinks(), calls("find_order"), calls("find_order")],
+      [says("Shipped.")],
+      [says("Tomorrow.")],
+    );
     const agent = new Agent({ name: "Shop", model, tools: [findOrder()] });
     const one = session();
     await runner.run(agent, "Where is it?", { session: one });
     const first = await one.getItems();
-    assert.deepEqual(kinds(first), ["Where is it?", "reasoning", "function_call", "function_call", "function_call_result", "function_call_result", "message"]);
+    assert.deepEqual(kinds(first), [
+      "Where is it?",
+      "reasoning",
+      "function_call",
+      "function_call",
+      "function_call_result",
+      "function_call_result",
+      "message",
+    ]);
     await runner.run(agent, "When?", { session: one });
     assert.deepEqual(model.sent.at(-1), [...first, { type: "message", role: "user", content: "When?" }]);
     assert.deepEqual(kinds(await one.getItems()), [...kinds(first), "When?", "message"]);
@@ -104,7 +132,11 @@ describe("a run", () => {
   });
 
   it("that is streamed is stored as well", async () => {
-    const agent = new Agent({ name: "Shop", model: new Told([calls("find_order")], [says("Shipped.")]), tools: [findOrder()] });
+    const agent = new Agent({
+      name: "Shop",
+      model: new Told([calls("find_order")], [says("Shipped.")]),
+      tools: [findOrder()],
+    });
     const one = session();
     const stream = await runner.run(agent, "Where is it?", { session: one, stream: true });
     await stream.completed;
@@ -123,8 +155,17 @@ describe("a run", () => {
   });
 
   it("waits for an approval, in another process too", async () => {
-    const agent = () => new Agent({ name: "Shop", model: new Told([calls("find_order")], [says("Shipped.")]), tools: [findOrder(undefined, true)] });
-    const resuming = new Agent({ name: "Shop", model: new Told([says("Shipped.")]), tools: [findOrder(undefined, true)] });
+    const agent = () =>
+      new Agent({
+        name: "Shop",
+        model: new Told([calls("find_order")], [says("Shipped.")]),
+        tools: [findOrder(undefined, true)],
+      });
+    const resuming = new Agent({
+      name: "Shop",
+      model: new Told([says("Shipped.")]),
+      tools: [findOrder(undefined, true)],
+    });
     const one = session();
     const asked = await runner.run(agent(), "Where is it?", { session: one });
     assert.equal(asked.interruptions.length, 1);
@@ -149,11 +190,16 @@ describe("a run", () => {
   });
 
   it("begins with a window in the budget, of which a model refuses nothing", async () => {
-    const model = new Told([thinks(), calls("find_order"), calls("find_order")], [thinks(), calls("find_order")], [thinks(), says("Shipped.")]);
+    const model = new Told(
+      [thinks(), calls("find_order"), calls("find_order")],
+      [thinks(), calls("find_order")],
+      [thinks(), says("Shipped.")],
+    );
     let found = 0;
     const agent = new Agent({ name: "Shop", model, tools: [findOrder(() => "shipped ".repeat((found += 1) % 9))] });
     const id = randomUUID();
-    for (let n = 0; n < 8; n++) await runner.run(agent, `Where is order ${n}?`, { session: session({ budget: 120 }, id) });
+    for (let n = 0; n < 8; n++)
+      await runner.run(agent, `Where is order ${n}?`, { session: session({ budget: 120 }, id) });
     assert.deepEqual(model.sent.flatMap(refused), []);
     const all = (await session({}, id).getItems(1000)) as Item[];
     assert.equal(all.filter((item) => item.role === "user").length, 8);
@@ -161,16 +207,25 @@ describe("a run", () => {
     for (let budget = 1; budget < 500; budget += 7) {
       const items: Item[] = await session({ budget }, id).getItems();
       assert.deepEqual(refused(items), []);
-      const text = (item: Item) => JSON.stringify({ ...item, callId: undefined, id: undefined, providerData: undefined });
+      const text = (item: Item) =>
+        JSON.stringify({ ...item, callId: undefined, id: undefined, providerData: undefined });
       const known = new Set(all.map(text));
-      assert.deepEqual(items.filter((item) => !known.has(text(item))), []);
+      assert.deepEqual(
+        items.filter((item) => !known.has(text(item))),
+        [],
+      );
     }
     assert.ok((await session({ budget: 120 }, id).getItems()).length < all.length);
     assert.equal((await session({ budget: 5 }, id).getItems(13)).length, 13);
   });
 
   it("goes on behind a compaction, which is appended", async () => {
-    const compaction = { type: "compaction", id: "cmp_1", encrypted_content: "gAAAAC", providerData: { id: "cmp_1", type: "compaction" } };
+    const compaction = {
+      type: "compaction",
+      id: "cmp_1",
+      encrypted_content: "gAAAAC",
+      providerData: { id: "cmp_1", type: "compaction" },
+    };
     const model = new Told([says("One.")], [compaction, says("Two.")], [says("Three.")]);
     const agent = new Agent({ name: "Shop", model });
     const one = session();
@@ -187,7 +242,13 @@ describe("what the runner calls", () => {
       const agent = new Agent({ name: "Shop", model, tools: [findOrder()] });
       const one = session();
       const seen: string[] = [];
-      mock.method(model, "getResponse", new Proxy(model.getResponse, { apply: (call, self, args) => (seen.push("model"), Reflect.apply(call, self, args)) }));
+      mock.method(
+        model,
+        "getResponse",
+        new Proxy(model.getResponse, {
+          apply: (call, self, args) => (seen.push("model"), Reflect.apply(call, self, args)),
+        }),
+      );
       for (const name of ["getItems", "addItems"] as const) {
         const call: Item = one[name];
         mock.method(one, name, (...args: Item[]) => (seen.push(name), call.apply(one, args)));
@@ -203,7 +264,12 @@ describe("what the runner calls", () => {
     const usage = { input_tokens: 1, output_tokens: 1, total_tokens: 2 };
     const client: Item = { responses: { compact: async () => ({ output: [compacted], usage }) } };
     const underlyingSession = session();
-    const one = new OpenAIResponsesCompactionSession({ client, underlyingSession, compactionMode: "input", shouldTriggerCompaction: () => true });
+    const one = new OpenAIResponsesCompactionSession({
+      client,
+      underlyingSession,
+      compactionMode: "input",
+      shouldTriggerCompaction: () => true,
+    });
     await runner.run(new Agent({ name: "Shop", model: new Told([says("Hi.")]) }), "Hello", { session: one });
     assert.deepEqual(kinds(await underlyingSession.getItems()), ["compaction"]);
   });
@@ -223,6 +289,15 @@ describe("an agent", () => {
       await run;
     }
     const items = (await session({}, id).getItems(10_000)) as AgentInputItem[];
-    assert.deepEqual(kinds(items), Array.from({ length: turns }, (_, n) => [`Turn ${n}`, "reasoning", "function_call", "function_call_result", "message"]).flat());
+    assert.deepEqual(
+      kinds(items),
+      Array.from({ length: turns }, (_, n) => [
+        `Turn ${n}`,
+        "reasoning",
+        "function_call",
+        "function_call_result",
+        "message",
+      ]).flat(),
+    );
   });
 });

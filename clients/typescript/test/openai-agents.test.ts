@@ -18,7 +18,14 @@ const stack = running();
 
 const user = (text: string): Item => ({ type: "message", role: "user", content: text });
 const call = (callId: string, name = "find_order"): Item => {
-  return { type: "function_call", callId, name, arguments: "{}", status: "completed", providerData: { type: "function_call" } };
+  return {
+    type: "function_call",
+    callId,
+    name,
+    arguments: "{}",
+    status: "completed",
+    providerData: { type: "function_call" },
+  };
 };
 const result = (callId: string, text = "shipped", name = "find_order"): Item => {
   return { type: "function_call_result", name, callId, status: "completed", output: { type: "text", text } };
@@ -31,7 +38,13 @@ const thought = (id = `rs_${randomUUID()}`): Item => {
   const content = [{ type: "input_text", text: "Look it up.", providerData: { type: "summary_text" } }];
   return { type: "reasoning", id, content, providerData: { id, type: "reasoning", encrypted_content: "gAAAAB" } };
 };
-const turn = (n: number | string): Item[] => [user(`q${n}`), thought(), call(`call_${n}`), result(`call_${n}`), answer(`a${n}`)];
+const turn = (n: number | string): Item[] => [
+  user(`q${n}`),
+  thought(),
+  call(`call_${n}`),
+  result(`call_${n}`),
+  answer(`a${n}`),
+];
 
 const client = (options: ClientOptions = {}) => new Client({ url: stack.url, ...options });
 const ids = new WeakMap<KataSession, string>();
@@ -44,7 +57,8 @@ const session = (options: KataSessionOptions = {}, id: string = randomUUID()) =>
 const stored = async (of: KataSession) => {
   const { id } = await client().createContext({ externalId: await of.getSessionId() });
   const natives: Item[] = [];
-  for await (const message of client().messages(id, { include: "native" })) natives.push(...((message.native as Item[]) ?? [null]));
+  for await (const message of client().messages(id, { include: "native" }))
+    natives.push(...((message.native as Item[]) ?? [null]));
   return natives;
 };
 
@@ -81,7 +95,13 @@ const OWN: Item[] = [
   call("call_1"),
   { ...call("call_2", "lookup"), namespace: "crm", caller: { type: "program", callerId: "prog_1" } },
   result("call_1"),
-  { ...result("call_2", "", "lookup"), output: [{ type: "input_text", text: "x" }, { type: "input_image", image: "data:image/png;base64,QQ==" }] },
+  {
+    ...result("call_2", "", "lookup"),
+    output: [
+      { type: "input_text", text: "x" },
+      { type: "input_image", image: "data:image/png;base64,QQ==" },
+    ],
+  },
   answer("It has been shipped."),
   {
     ...{ type: "hosted_tool_call", id: "ws_1", name: "web_search_call", status: "completed" },
@@ -93,18 +113,46 @@ const OWN: Item[] = [
   },
   {
     ...{ type: "hosted_tool_call", id: "mcp_1", name: "mcp_call", status: "completed", output: "ok" },
-    providerData: { id: "mcp_1", type: "mcp_call", name: "ask", arguments: "{}", server_label: "wiki", status: "completed" },
+    providerData: {
+      id: "mcp_1",
+      type: "mcp_call",
+      name: "ask",
+      arguments: "{}",
+      server_label: "wiki",
+      status: "completed",
+    },
   },
   {
-    ...{ type: "computer_call", id: "cu_1", callId: "c_1", status: "completed", action: { type: "scroll", x: 1, y: 2, scroll_x: 0, scroll_y: 9 } },
+    ...{
+      type: "computer_call",
+      id: "cu_1",
+      callId: "c_1",
+      status: "completed",
+      action: { type: "scroll", x: 1, y: 2, scroll_x: 0, scroll_y: 9 },
+    },
     providerData: { id: "cu_1", type: "computer_call", pending_safety_checks: [] },
   },
-  { type: "computer_call_result", callId: "c_1", output: { type: "computer_screenshot", data: "data:image/png;base64,QQ==" } },
   {
-    ...{ type: "shell_call", id: "sh_1", callId: "s_1", status: "completed", action: { commands: ["ls"], timeoutMs: 9, maxOutputLength: 8 } },
+    type: "computer_call_result",
+    callId: "c_1",
+    output: { type: "computer_screenshot", data: "data:image/png;base64,QQ==" },
+  },
+  {
+    ...{
+      type: "shell_call",
+      id: "sh_1",
+      callId: "s_1",
+      status: "completed",
+      action: { commands: ["ls"], timeoutMs: 9, maxOutputLength: 8 },
+    },
     providerData: { id: "sh_1", type: "shell_call" },
   },
-  { type: "shell_call_output", callId: "s_1", maxOutputLength: 8, output: [{ stdout: "a", stderr: "", outcome: { type: "exit", exitCode: 0 } }] },
+  {
+    type: "shell_call_output",
+    callId: "s_1",
+    maxOutputLength: 8,
+    output: [{ stdout: "a", stderr: "", outcome: { type: "exit", exitCode: 0 } }],
+  },
   {
     ...{ type: "apply_patch_call", id: "ap_1", callId: "p_1", status: "completed" },
     operation: { type: "update_file", path: "a", diff: "+b", moveTo: "c" },
@@ -124,14 +172,37 @@ const OTHERS: Item[] = [
   { ...result("call_9", "x", "another name") },
   { type: "function_call_result", name: "f", callId: "call_9", status: "completed", output: "a plain text" },
   { type: "message", role: "assistant", status: "completed", content: [{ type: "output_text", text: "bare" }] },
-  { role: "assistant", status: "in_progress", content: [{ type: "refusal", refusal: "No." }, { type: "audio", audio: { id: "a" } }] },
+  {
+    role: "assistant",
+    status: "in_progress",
+    content: [
+      { type: "refusal", refusal: "No." },
+      { type: "audio", audio: { id: "a" } },
+    ],
+  },
   { type: "reasoning", content: [], rawContent: [{ type: "reasoning_text", text: "hm" }] },
-  { type: "reasoning", content: [{ type: "input_text", text: "Gemini's" }], providerData: { thoughtSignature: "c2ln" } },
+  {
+    type: "reasoning",
+    content: [{ type: "input_text", text: "Gemini's" }],
+    providerData: { thoughtSignature: "c2ln" },
+  },
   { type: "unknown", providerData: { type: "brand_new", deep: { snake_case: 1, camelCase: [1, null] } } },
   { type: "unknown", id: "u_1", providerData: { id: "u_1", type: "item_reference" } },
   { type: "item_reference", id: "msg_1" },
-  { type: "tool_search_call", id: "ts_1", status: "completed", arguments: { paths: ["a"] }, providerData: { call_id: null, execution: "server" } },
-  { type: "tool_search_output", id: "to_1", status: "completed", tools: [{ type: "namespace", name: "crm" }], providerData: {} },
+  {
+    type: "tool_search_call",
+    id: "ts_1",
+    status: "completed",
+    arguments: { paths: ["a"] },
+    providerData: { call_id: null, execution: "server" },
+  },
+  {
+    type: "tool_search_output",
+    id: "to_1",
+    status: "completed",
+    tools: [{ type: "namespace", name: "crm" }],
+    providerData: {},
+  },
   { type: "hosted_tool_call", name: "no_provider_data" },
   { type: "opaque", json: '{"type": "message"}' },
   { type: "opaque", json: "no JSON" },
@@ -170,10 +241,16 @@ describe("items", () => {
     const own = session();
     await own.addItems(OWN);
     const natives = await stored(own);
-    assert.deepEqual(natives.filter((item) => item?.["openai-agents-js"]), []);
-    assert.deepEqual(natives.find((item) => item?.type === "function_call"), {
-      ...{ type: "function_call", call_id: "call_1", name: "find_order", arguments: "{}", status: "completed" },
-    });
+    assert.deepEqual(
+      natives.filter((item) => item?.["openai-agents-js"]),
+      [],
+    );
+    assert.deepEqual(
+      natives.find((item) => item?.type === "function_call"),
+      {
+        ...{ type: "function_call", call_id: "call_1", name: "find_order", arguments: "{}", status: "completed" },
+      },
+    );
   });
 });
 
@@ -183,7 +260,8 @@ describe("a session", () => {
     const items = [...turn(1), ...turn(2)];
     await one.addItems(items);
     assert.equal(await one.getSessionId(), await one.getSessionId());
-    for (const limit of [1, 2, 3, 4, 5, 9, 10, 11, 2000]) assert.deepEqual(await one.getItems(limit), items.slice(-limit));
+    for (const limit of [1, 2, 3, 4, 5, 9, 10, 11, 2000])
+      assert.deepEqual(await one.getItems(limit), items.slice(-limit));
     for (const limit of [0, -1, NaN]) assert.deepEqual(await one.getItems(limit), []);
   });
 
@@ -210,7 +288,10 @@ describe("a session", () => {
     const one = session();
     const cycle: Item = user("x");
     cycle.providerData = cycle;
-    const wrong = [NaN, 1n, new Uint8Array(2), () => 1, new Map(), [undefined]].map((value) => ({ ...user("x"), value }));
+    const wrong = [NaN, 1n, new Uint8Array(2), () => 1, new Map(), [undefined]].map((value) => ({
+      ...user("x"),
+      value,
+    }));
     for (const item of [...wrong, cycle, 42, null, "text", [user("x")]]) {
       await assert.rejects(one.addItems([user("before"), item]), TypeError);
     }
@@ -249,15 +330,34 @@ describe("a session", () => {
     assert.deepEqual(await one.getItems(3), items.slice(-3));
   });
 
+  it("stores an answer of several megabytes", async () => {
+    const one = session();
+    const items = [1, 2, 3, 4].map((n) => answer(`${n}`.repeat(1_000_000)));
+    await one.addItems(items);
+    assert.deepEqual(await one.getItems(), items);
+    await assert.rejects(one.addItems([user("x".repeat(4_600_000))]), { code: "payload_too_large" });
+    assert.deepEqual(await one.popItem(), items[3]);
+  });
+
   it("reads what others stored: as Python does, and messages of our own", async () => {
     const id = randomUUID();
     const context = await client().createContext({ externalId: id });
-    await client().append(context.id, [{ role: "system", content: "Be brief." }, { role: "user", content: "Hi" }]);
+    await client().append(context.id, [
+      { role: "system", content: "Be brief." },
+      { role: "user", content: "Hi" },
+    ]);
     await client().append(
       context.id,
       [
         { type: "reasoning", id: "rs_1", summary: [], encrypted_content: "gAAAAB" },
-        { type: "function_call", id: "fc_1", call_id: "call_1", name: "find_order", arguments: "{}", status: "completed" },
+        {
+          type: "function_call",
+          id: "fc_1",
+          call_id: "call_1",
+          name: "find_order",
+          arguments: "{}",
+          status: "completed",
+        },
         { type: "function_call_output", call_id: "call_1", output: "shipped" },
         { type: "opaque", json: '{"type": "item_reference", "id": "msg_1"}' },
         { type: "opaque", json: "cut o" },
@@ -267,7 +367,11 @@ describe("a session", () => {
       { format: "openai-responses" },
     );
     await client().append(context.id, [
-      { role: "assistant", content: [{ type: "text", text: "One moment" }], toolCalls: [{ id: "c", type: "function", function: { name: "f", arguments: "{}" } }] },
+      {
+        role: "assistant",
+        content: [{ type: "text", text: "One moment" }],
+        toolCalls: [{ id: "c", type: "function", function: { name: "f", arguments: "{}" } }],
+      },
       { role: "tool", toolCallId: "c", content: "done" },
     ]);
     const given = { id: "rs_1", type: "reasoning" };
@@ -279,9 +383,21 @@ describe("a session", () => {
       result("call_1"),
       { type: "unknown", id: "msg_1", providerData: { type: "item_reference", id: "msg_1" } },
       { type: "unknown", providerData: { type: "opaque", json: "cut o" } },
-      { type: "message", role: "assistant", status: "completed", content: [{ type: "output_text", text: "Shipped." }], providerData: {} },
+      {
+        type: "message",
+        role: "assistant",
+        status: "completed",
+        content: [{ type: "output_text", text: "Shipped." }],
+        providerData: {},
+      },
       { role: "user", content: [{ type: "input_text", text: "Thanks" }] },
-      { type: "message", role: "assistant", status: "completed", content: [{ type: "output_text", text: "One moment" }], providerData: {} },
+      {
+        type: "message",
+        role: "assistant",
+        status: "completed",
+        content: [{ type: "output_text", text: "One moment" }],
+        providerData: {},
+      },
       { type: "function_call", callId: "c", name: "f", arguments: "{}", providerData: { type: "function_call" } },
       result("c", "done", "f"),
     ]);
@@ -300,7 +416,8 @@ describe("a session", () => {
         const both = async (act: (of: KataSession | MemorySession) => Promise<unknown>) => {
           const done = await Promise.allSettled([act(one), act(memory)]);
           assert.equal(done[0].status, done[1].status, `${step}: ${JSON.stringify(done)}`);
-          if (done[0].status === "fulfilled" && done[1].status === "fulfilled") assert.deepEqual(done[0].value, done[1].value);
+          if (done[0].status === "fulfilled" && done[1].status === "fulfilled")
+            assert.deepEqual(done[0].value, done[1].value);
         };
         const kind = random(10);
         if (kind < 3) await both((of) => of.addItems(made));
@@ -315,7 +432,9 @@ describe("a session", () => {
           await both((of) =>
             of.applyHistoryTransaction({
               operationId,
-              transaction: appends ? { type: "append_items", items } : { type: "replace_suffix", expectedSuffix, replacement: items },
+              transaction: appends
+                ? { type: "append_items", items }
+                : { type: "replace_suffix", expectedSuffix, replacement: items },
             }),
           );
         }
@@ -326,7 +445,10 @@ describe("a session", () => {
 });
 
 describe("a transaction", () => {
-  const append = (operationId: string, ...items: Item[]): Item => ({ operationId, transaction: { type: "append_items", items } });
+  const append = (operationId: string, ...items: Item[]): Item => ({
+    operationId,
+    transaction: { type: "append_items", items },
+  });
   const replace = (operationId: string, expectedSuffix: Item[], replacement: Item[]): Item => {
     return { operationId, transaction: { type: "replace_suffix", expectedSuffix, replacement } };
   };
@@ -341,20 +463,39 @@ describe("a transaction", () => {
       await one.popItem();
       await one.addItems([user("behind")]);
     }
-    assert.deepEqual(await one.getItems(), [user("start"), call("c"), result("c"), user("behind"), user("behind"), user("behind")]);
+    assert.deepEqual(await one.getItems(), [
+      user("start"),
+      call("c"),
+      result("c"),
+      user("behind"),
+      user("behind"),
+      user("behind"),
+    ]);
   });
 
   it("is done once by any number at a time, and each of several others too", async () => {
     const one = session();
     await one.addItems([user("start")]);
-    await Promise.all(Array.from({ length: 8 }, () => session({}, idOf(one)).applyHistoryTransaction(append("same", user("same")))));
+    await Promise.all(
+      Array.from({ length: 8 }, () => session({}, idOf(one)).applyHistoryTransaction(append("same", user("same")))),
+    );
     assert.deepEqual(await one.getItems(), [user("start"), user("same")]);
-    await Promise.all(Array.from({ length: 8 }, (_, n) => session({}, idOf(one)).applyHistoryTransaction(append(`${n}`, user(`${n}`)))));
-    assert.deepEqual((await one.getItems()).slice(2).map((item: Item) => item.content).sort(), [..."01234567"]);
+    await Promise.all(
+      Array.from({ length: 8 }, (_, n) => session({}, idOf(one)).applyHistoryTransaction(append(`${n}`, user(`${n}`)))),
+    );
+    assert.deepEqual(
+      (await one.getItems())
+        .slice(2)
+        .map((item: Item) => item.content)
+        .sort(),
+      [..."01234567"],
+    );
     const replacements = Array.from({ length: 4 }, (_, n) => replace(`r${n}`, [user("same")], [user(`r${n}`)]));
     const two = session();
     await two.addItems([user("same")]);
-    const done = await Promise.allSettled(replacements.map((each) => session({}, idOf(two)).applyHistoryTransaction(each)));
+    const done = await Promise.allSettled(
+      replacements.map((each) => session({}, idOf(two)).applyHistoryTransaction(each)),
+    );
     assert.deepEqual(done.map(({ status }) => status).sort(), ["fulfilled", "rejected", "rejected", "rejected"]);
     assert.equal((await two.getItems()).length, 1);
   });
@@ -365,7 +506,10 @@ describe("a transaction", () => {
     await one.applyHistoryTransaction(append("a", user("first")));
     await assert.rejects(one.applyHistoryTransaction(append("a", user("second"))), /different transaction/);
     await assert.rejects(one.applyHistoryTransaction(replace("r", [user("start")], [])), /not the expected/);
-    await assert.rejects(one.applyHistoryTransaction(replace("r", [...turn(1), user("first")], [])), /not the expected/);
+    await assert.rejects(
+      one.applyHistoryTransaction(replace("r", [...turn(1), user("first")], [])),
+      /not the expected/,
+    );
     assert.deepEqual(await one.getItems(), [user("start"), user("first")]);
     await one.applyHistoryTransaction(replace("r", [user("first")], []));
     await one.applyHistoryTransaction(append("empty"));
@@ -383,8 +527,18 @@ describe("a transaction", () => {
 
   it("is not taken where it is none, or too large", async () => {
     const one = session();
-    const wrong = [append("  "), append(7 as never), { operationId: "o", transaction: { type: "unknown" } }, { operationId: "o", transaction: null }];
-    wrong.push({ operationId: "o" }, append("o", 42), append("o", { ...user("x"), n: 1n }), replace("o", "no" as never, []));
+    const wrong = [
+      append("  "),
+      append(7 as never),
+      { operationId: "o", transaction: { type: "unknown" } },
+      { operationId: "o", transaction: null },
+    ];
+    wrong.push(
+      { operationId: "o" },
+      append("o", 42),
+      append("o", { ...user("x"), n: 1n }),
+      replace("o", "no" as never, []),
+    );
     for (const each of wrong) await assert.rejects(one.applyHistoryTransaction(each), TypeError);
     await assert.rejects(one.applyHistoryTransaction(append("o", ...Array(1001).fill(user("x")))), RangeError);
     assert.deepEqual(await one.getItems(), []);
@@ -408,7 +562,12 @@ describe("a transaction", () => {
         const items = [user("start"), thought(), call("c1"), call("c2")];
         await one.addItems(items);
         const asked = replace("r", [call("c2")], [call("c3"), result("c3")]);
-        const outcome = await session({ client: killed(n, before) }, idOf(one)).applyHistoryTransaction(asked).then(() => true, () => false);
+        const outcome = await session({ client: killed(n, before) }, idOf(one))
+          .applyHistoryTransaction(asked)
+          .then(
+            () => true,
+            () => false,
+          );
         const seen = await session({}, idOf(one)).getItems();
         const after = [...items.slice(0, 3), call("c3"), result("c3")];
         assert.ok([items, after].some((either) => isDeepStrictEqual(seen, either)));
@@ -444,7 +603,11 @@ describe("several at once", () => {
       const own = session({}, idOf(one));
       for (let n = 0; n < 12; n++) {
         if (n % 4 === 3) popped.push(await own.popItem());
-        else if (n % 4 === 2) await own.applyHistoryTransaction({ operationId: `${name}${n}`, transaction: { type: "append_items", items: [user(`${name}${n}`)] } });
+        else if (n % 4 === 2)
+          await own.applyHistoryTransaction({
+            operationId: `${name}${n}`,
+            transaction: { type: "append_items", items: [user(`${name}${n}`)] },
+          });
         else await own.addItems([user(`${name}${n}`)]);
       }
     };
@@ -456,7 +619,13 @@ describe("several at once", () => {
 });
 
 describe("on a line that breaks", () => {
-  const faults = ["cut-before", "cut-after", "cut-within", { status: 503, headers: { "Retry-After": "0" } }, { status: 502, body: "<html>", after: true }];
+  const faults = [
+    "cut-before",
+    "cut-after",
+    "cut-within",
+    { status: 503, headers: { "Retry-After": "0" } },
+    { status: 502, body: "<html>", after: true },
+  ];
 
   it("each call does what it says, once", async () => {
     for (const fault of faults) {
@@ -470,7 +639,12 @@ describe("on a line that breaks", () => {
         };
         await struck(() => one.addItems(items));
         assert.deepEqual(await struck(() => one.popItem()), items[4]);
-        await struck(() => one.applyHistoryTransaction({ operationId: "o", transaction: { type: "replace_suffix", expectedSuffix: [items[3]], replacement: [user("r")] } }));
+        await struck(() =>
+          one.applyHistoryTransaction({
+            operationId: "o",
+            transaction: { type: "replace_suffix", expectedSuffix: [items[3]], replacement: [user("r")] },
+          }),
+        );
         assert.deepEqual(await struck(() => one.getItems()), [user("start"), ...items.slice(0, 3), user("r")]);
         await struck(() => one.clearSession());
         assert.deepEqual(await one.getItems(), []);
@@ -484,7 +658,9 @@ describe("on a line that breaks", () => {
         const one = session();
         const items = turn(1);
         await one.addItems(items);
-        const answer = await session({ client: killed(n, before) }, idOf(one)).popItem().catch((error: unknown) => error);
+        const answer = await session({ client: killed(n, before) }, idOf(one))
+          .popItem()
+          .catch((error: unknown) => error);
         const seen = await session({}, idOf(one)).getItems();
         if (answer instanceof KataError) assert.ok(seen.length >= 4);
         else assert.deepEqual([...seen, answer], items);
