@@ -47,6 +47,9 @@ const CALLS_BEHIND = 8;
 // Operations that are remembered: 90 bytes each of the 65,536 that the metadata of a fork may have.
 const MAX_OPERATIONS = 200;
 
+// How often in a row a session is found sealed, and somebody goes on, before something must be wrong.
+const ROUNDS = 50;
+
 /** How much of a context is kept: the messages up to a version, and so many items of the one behind. */
 interface Kept {
   to: number;
@@ -179,11 +182,12 @@ export class KataSession implements SessionHistoryTransactionAwareSession {
 
   /** The context that the session's id names now, once it is neither sealed nor to be filled. */
   async #open(): Promise<TaggedContext> {
-    for (;;) {
+    for (let round = 0; round < ROUNDS; round++) {
       const context = await this.#client.createContext({ externalId: this.#id, policy: this.#policy ?? null });
       if (!(MARK in context.metadata)) return context;
       await this.#goOn(context);
     }
+    throw new Error("the session's id was given back to a context that was left: fork that one, without its metadata");
   }
 
   /** The newest items of a context, and what is kept of it without them. */

@@ -310,6 +310,20 @@ describe("a session", () => {
     assert.ok((await client().getContext(id)).messageCount);
   });
 
+  it("goes back to what was taken back, by a fork; its id is of no use to a context that was left", async () => {
+    const one = session();
+    const items = turn(1);
+    await one.addItems(items);
+    const left = await client().createContext({ externalId: idOf(one) });
+    await one.clearSession();
+    const now = await client().createContext({ externalId: idOf(one) });
+    await client().updateContext(now.id, { externalId: null });
+    await client().updateContext(left.id, { externalId: idOf(one) });
+    await assert.rejects(one.getItems(), /given back/);
+    await client().fork(left.id, { version: left.latestVersion, metadata: {}, moveExternalId: true });
+    assert.deepEqual(await one.getItems(), items);
+  });
+
   it("keeps its context's name, metadata and policy when items are taken back", async () => {
     const id = randomUUID();
     const policy = { budget: 500, keepRequest: true };
