@@ -10,11 +10,12 @@ from uuid import UUID
 
 from psycopg import AsyncConnection, AsyncCursor
 from psycopg.errors import DeadlockDetected, IntegrityError
-from psycopg.rows import args_row, class_row
+from psycopg.rows import args_row, class_row, scalar_row
+from psycopg.types.numeric import Int8
 
 from lib import errors
 from lib.errors import Place
-from lib.models import Idempotency
+from lib.models import Holder, Idempotency
 
 # A context as this API answers with it. shapes.Context says the same in Python; a test holds the two together.
 CONTEXT_JSON = """(
@@ -155,10 +156,13 @@ async def read(conn: AsyncConnection[Any], context_id: UUID) -> ContextRow:
 # Later than the change before, even where the clock is not: what has changed must have another ETag.
 CHANGED_AT = "greatest(clock_timestamp(), context.updated_at + interval '1 microsecond')"
 
-UPDATE = f"""
-UPDATE contexts AS context
+# Whether it takes another context's external id → statement. That one is locked, and gives the id up before this one
+# takes it, as the one is joined to the other.
+UPDATE = {
+    takes: f"""
+{freed}UPDATE contexts AS context
 SET name = CASE WHEN body ? 'name' THEN body ->> 'name' ELSE name END,
-    external_id = CASE WHEN body ? 'externalId' THEN body ->> 'externalId' ELSE external_id END,
+    external_id = {external_id},
     metadata = CASE jsonb_typeof(body -> 'metadata')
         WHEN 'object' THEN json_merge_patch(metadata, body -> 'metadata')
         WHEN 'null' THEN '{{}}'
@@ -171,10 +175,38 @@ SET name = CASE WHEN body ? 'name' THEN body ->> 'name' ELSE name END,
     END,
     revision = revision + (%(policy)s::jsonb IS NOT NULL)::integer,
     updated_at = {CHANGED_AT}
-FROM (SELECT %(body)s::jsonb AS body) AS patch
-WHERE id = %(context_id)s AND deleted_at IS NULL AND (%(etags)s::text[] IS NULL OR {ETAG} = ANY (%(etags)s))
+FROM (SELECT %(body)s::jsonb AS body) AS patch {joined}
+WHERE context.id = %(context_id)s AND deleted_at IS NULL AND (%(etags)s::text[] IS NULL OR {ETAG} = ANY (%(etags)s))
 RETURNING {COLUMNS}
 """
+    for takes, freed, external_id, joined in (
+        (False, "", "CASE WHEN body ? 'externalId' THEN body ->> 'externalId' ELSE external_id END", ""),
+        (
+            True,
+            f"""WITH holder AS MATERIALIZED (
+    SELECT id, external_id AS taken, latest_version
+    FROM contexts
+    WHERE id = %(holder_id)s AND id <> %(context_id)s AND deleted_at IS NULL AND external_id IS NOT NULL
+    FOR NO KEY UPDATE
+), wanted AS (
+    SELECT context.id
+    FROM contexts AS context
+    WHERE id = %(context_id)s AND deleted_at IS NULL AND (%(etags)s::text[] IS NULL OR {ETAG} = ANY (%(etags)s))
+    FOR NO KEY UPDATE
+), freed AS (
+    UPDATE contexts AS context
+    SET external_id = NULL, updated_at = {CHANGED_AT}
+    FROM holder, wanted
+    WHERE context.id = holder.id
+        AND (%(expected_version)s::bigint IS NULL OR holder.latest_version = %(expected_version)s)
+    RETURNING taken
+)
+""",
+            "taken",
+            "CROSS JOIN freed",
+        ),
+    )
+}
 
 
 async def update(
@@ -183,20 +215,45 @@ async def update(
     *,
     body: str,
     policy: str | None = None,
+    holder: Holder | None = None,
     etags: Sequence[str] | None = None,
 ) -> ContextRow:
     """The context after the JSON texts of a models.ContextPatch and its Policy, which is None where that stays.
 
-    It must have one of etags where these are given. Raises ContextNotFound, PreconditionFailed, ExternalIdTaken, and
-    InvalidBody for metadata that grows too large.
+    It takes the external id of holder, if any, and must have one of etags where these are given. Raises
+    ContextNotFound, PreconditionFailed, ExternalIdTaken, InvalidBody for metadata that grows too large, and of the
+    holder ExternalIdMissing and VersionConflict.
     """
     parameters = {"context_id": context_id, "body": body, "policy": policy, "etags": etags}
+    if holder:
+        expected = holder.expected_version
+        parameters |= {"holder_id": holder.context_id, "expected_version": None if expected is None else Int8(expected)}
     with refusals():
         # Two contexts that swap their external ids wait for each other, until PostgreSQL ends one of the statements.
         # That may happen again, until the request's time is up.
         while True:
             with suppress(DeadlockDetected):
-                return await _change(conn, UPDATE, parameters)
+                try:
+                    return await _change(conn, UPDATE[holder is not None], parameters)
+                except errors.PreconditionFailed:
+                    if holder:
+                        await _check_holder(conn, context_id, holder)
+                    if etags is not None:
+                        raise
+
+
+HOLDER = "SELECT latest_version FROM contexts WHERE id = %(id)s AND deleted_at IS NULL AND external_id IS NOT NULL"
+
+
+async def _check_holder(conn: AsyncConnection[Any], context_id: UUID, holder: Holder) -> None:
+    """Raises ExternalIdMissing or VersionConflict where that is why the holder did not give its external id up."""
+    async with conn.cursor(row_factory=scalar_row) as cursor:
+        await cursor.execute(HOLDER, {"id": holder.context_id})
+        version = await cursor.fetchone()
+    if version is None or holder.context_id == context_id:
+        raise errors.ExternalIdMissing
+    if holder.expected_version not in (None, version):
+        raise errors.VersionConflict(version)
 
 
 # OFFSET 0 keeps the time from being read twice.

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from types import NoneType
 from typing import Annotated, Any, Literal, NamedTuple, TypedDict
+from uuid import UUID
 
 from pydantic import (
     AfterValidator,
@@ -442,12 +443,32 @@ class NewContext(Sent):
         return self.policy.model_dump_json(by_alias=True, exclude_none=True) if self.policy else "{}"
 
 
+def _uuid(value: Any) -> UUID:
+    if not (isinstance(value, str) and UUID_TEXT.fullmatch(value)):
+        raise PydanticCustomError("uuid", "must be the id of a context")
+    return UUID(value)
+
+
+class Holder(Sent):
+    """The context that has an externalId which another is to take."""
+
+    context_id: Annotated[UUID, BeforeValidator(_uuid)] = Field(description="Its id.")
+    expected_version: Annotated[int, Field(ge=0, le=MAX_BIGINT), BeforeValidator(_integral)] | None = Field(
+        None, description="The latest version that it must have; 409 otherwise."
+    )
+
+
 class ContextPatch(Sent):
     """The body that changes a context: absent members stay as they are, null clears one."""
 
     name: Name | None = Field(None, description="A name for people; null clears it.")
     external_id: ExternalId | None = Field(
         None, description="The client's own id; null clears it. 409 where another context that is not deleted has it."
+    )
+    take_external_id_from: Holder | None = Field(
+        None,
+        description="The context whose externalId becomes this one's, at once: what a client calls by that id goes on "
+        "here. 409 where it has none; not together with externalId. null is the same as absent.",
     )
     metadata: dict[str, Any] | None = Field(
         None,
@@ -459,6 +480,13 @@ class ContextPatch(Sent):
         description="A merge patch of the policy: members are set, and those that are null removed; null in its place "
         "empties it. It counts for windows of the past as well.",
     )
+
+    @field_validator("take_external_id_from")
+    @classmethod
+    def _takes_or_sets(cls, value: Holder | None, info: ValidationInfo) -> Holder | None:
+        if value and "external_id" in info.data and info.data["external_id"] is not None:
+            raise PydanticCustomError("take_external_id_from", "must not be given beside externalId")
+        return value
 
     def policy_text(self) -> str | None:
         """The JSON text of the policy's patch; None where the policy stays as it is."""

@@ -174,12 +174,12 @@ UPDATE_CONTEXT = operation(
     "Contexts",
     "Change a context's name, externalId, metadata or policy",
     "Absent members stay as they are. metadata and policy are merge patches (RFC 7396). A policy counts for windows of "
-    "the past as well. If-Match takes the context's own ETag: "
-    "nothing has been appended or changed since then.",
+    "the past as well. takeExternalIdFrom moves another context's externalId here in the same moment. If-Match takes "
+    "the context's own ETag: nothing has been appended or changed since then.",
     answers={200: ("The changed context.", "ContextAnswer", ["ContextETag"])},
     problems={
         **ON_A_CONTEXT,
-        **meaning(InvalidParameter, ExternalIdTaken, PreconditionFailed),
+        **meaning(InvalidParameter, ExternalIdTaken, ExternalIdMissing, VersionConflict, PreconditionFailed),
         PayloadTooLarge: CONTEXT_TOO_LARGE,
     },
     body=models.ContextPatch,

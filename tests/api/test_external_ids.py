@@ -178,6 +178,53 @@ class TestPatch:
 
 
 class TestDatabase:
+    def test_takes_another_contexts_in_the_same_moment(self, api: httpx.Client, external_id: str) -> None:
+        holder = post(api, external_id).json()["data"]
+        other = api.post(CONTEXTS, json={}).json()["data"]
+        taking = {"takeExternalIdFrom": {"contextId": holder["id"], "expectedVersion": 0}, "name": "n"}
+
+        taken = api.patch(f"{CONTEXTS}/{other['id']}", json=taking)
+
+        assert (taken.json()["data"]["externalId"], taken.json()["data"]["name"]) == (external_id, "n")
+        assert api.get(f"{CONTEXTS}/{holder['id']}").json()["data"]["externalId"] is None
+        assert [row["id"] for row in found(api, external_id)] == [other["id"]]
+
+    def test_takes_none_where_it_may_not_and_changes_nothing(self, api: httpx.Client, external_id: str) -> None:
+        holder, other, nameless = (post(api, name).json()["data"] for name in (external_id, f"{external_id}2", None))
+
+        def take(holder_id: str, headers: dict[str, str] | None = None, **members: Any) -> tuple[int, str]:
+            taking = {"takeExternalIdFrom": {"contextId": holder_id, **members}, "name": "n"}
+            answer = api.patch(f"{CONTEXTS}/{other['id']}", json=taking, headers=headers)
+            return answer.status_code, answer.json()["code"]
+
+        assert take(nameless["id"]) == (409, "external_id_missing")
+        assert take(other["id"]) == (409, "external_id_missing")
+        assert take(str(uuid4())) == (409, "external_id_missing")
+        assert take(holder["id"], expectedVersion=1) == (409, "version_conflict")
+        assert take(holder["id"], {"If-Match": '"7"'}) == (412, "precondition_failed")
+        assert take("x") == (400, "invalid_body")
+        assert take(holder["id"], expectedVersion=-1) == (400, "invalid_body")
+        both = {"takeExternalIdFrom": {"contextId": holder["id"]}, "externalId": "e"}
+        assert api.patch(f"{CONTEXTS}/{other['id']}", json=both).json()["errors"][0]["pointer"] == "/takeExternalIdFrom"
+        unknown = api.patch(f"{CONTEXTS}/{uuid4()}", json={"takeExternalIdFrom": {"contextId": holder["id"]}})
+        assert unknown.json()["code"] == "context_not_found"
+        for row in (holder, other):
+            assert api.get(f"{CONTEXTS}/{row['id']}").json()["data"] == row
+
+    def test_of_20_who_take_it_from_one_another_one_has_it(self, api: httpx.Client, external_id: str) -> None:
+        ids = [post(api, external_id).json()["data"]["id"]]
+        ids += [api.post(CONTEXTS, json={}).json()["data"]["id"] for _ in range(19)]
+
+        def take(number: int) -> int:
+            taking = {"takeExternalIdFrom": {"contextId": ids[number * 7 % 20]}}
+            return api.patch(f"{CONTEXTS}/{ids[number]}", json=taking).status_code
+
+        with ThreadPoolExecutor(20) as pool:
+            statuses = list(pool.map(take, [*range(20), *range(20)]))
+
+        assert set(statuses) <= {200, 409, 503}
+        assert len(found(api, external_id)) == 1
+
     def test_holds_it_unique_whatever_writes(
         self, api: httpx.Client, external_id: str, database: psycopg.Connection[Any]
     ) -> None:

@@ -402,7 +402,10 @@ def single_contexts() -> Iterator[Row]:
     for name, context_id in (("long", LONG_ID), ("chain", CHAIN_ID)):
         yield Row("contexts.READ", name, 8, {"context_id": context_id})
         changed = {"context_id": context_id, "body": patch, "policy": "{}", "etags": None}
-        yield Row("contexts.UPDATE", name, 60, changed)
+        yield Row("contexts.UPDATE[False]", name, 60, changed)
+        holder = {"holder_id": PARENT_ID, "expected_version": None}
+        yield Row("contexts.UPDATE[True]", name, 110, {**changed, **holder})
+        yield Row("contexts.HOLDER", name, 8, {"id": context_id})
         yield Row("contexts.DELETE", name, 50, {"context_id": context_id, "etags": None})
     yield Row("health.READ", "", 20)
 

@@ -345,6 +345,13 @@ export interface components {
         };
         Embedding: number[];
         ExternalId: string;
+        /** @description The context that has an externalId which another is to take. */
+        Holder: {
+            /** @description Its id. */
+            contextId: string;
+            /** @description The latest version that it must have; 409 otherwise. */
+            expectedVersion?: number | null;
+        };
         /**
          * @description A message as a client appends it; null stands for an absent member.
          *
@@ -540,6 +547,8 @@ export interface components {
             name?: components["schemas"]["Name"] | null;
             /** @description The client's own id; null clears it. 409 where another context that is not deleted has it. */
             externalId?: components["schemas"]["ExternalId"] | null;
+            /** @description The context whose externalId becomes this one's, at once: what a client calls by that id goes on here. 409 where it has none; not together with externalId. null is the same as absent. */
+            takeExternalIdFrom?: components["schemas"]["Holder"] | null;
             /** @description A merge patch (RFC 7396) of the metadata: members are set, and those that are null removed; null in its place empties it. Afterwards at most 131,072 bytes as PostgreSQL's jsonb writes it. */
             metadata?: {
                 [key: string]: unknown;
@@ -781,6 +790,7 @@ export type ToolCall = components['schemas']['ToolCall'];
 export type WindowPolicy = components['schemas']['WindowPolicy'];
 export type Embedding = components['schemas']['Embedding'];
 export type ExternalId = components['schemas']['ExternalId'];
+export type Holder = components['schemas']['Holder'];
 export type NewMessage = components['schemas']['NewMessage'];
 export type Time = components['schemas']['Time'];
 export type TokenCounts = components['schemas']['TokenCounts'];

@@ -19,7 +19,12 @@ async def update_context(request: Request) -> Response:
     body = await request.json(ContextPatch, max_bytes=MAX_METADATA_BYTES)
     async with db.connection() as conn:
         context = await contexts.update(
-            conn, context_id, body=body.text, policy=body.model.policy_text(), etags=request.if_match
+            conn,
+            context_id,
+            body=body.text,
+            policy=body.model.policy_text(),
+            holder=body.model.take_external_id_from,
+            etags=request.if_match,
         )
     return one(context, headers={"etag": context.etag})
 

@@ -217,6 +217,16 @@ Embedding: TypeAlias = list[EmbeddingItem]
 ExternalId: TypeAlias = str
 
 
+class Holder(TypedDict):
+    """The context that has an externalId which another is to take."""
+
+    contextId: str
+    """Its id."""
+
+    expectedVersion: NotRequired[int | None]
+    """The latest version that it must have; 409 otherwise."""
+
+
 Time: TypeAlias = str
 
 
@@ -566,6 +576,9 @@ class UpdateContextArguments(TypedDict):
 
     external_id: NotRequired[ExternalId | None]
     """The client's own id; null clears it. 409 where another context that is not deleted has it."""
+
+    take_external_id_from: NotRequired[Holder | None]
+    """The context whose externalId becomes this one's, at once: what a client calls by that id goes on here. 409 where it has none; not together with externalId. null is the same as absent."""
 
     metadata: NotRequired[dict[str, Any] | None]
     """A merge patch (RFC 7396) of the metadata: members are set, and those that are null removed; null in its place empties it. Afterwards at most 131,072 bytes as PostgreSQL's jsonb writes it."""
