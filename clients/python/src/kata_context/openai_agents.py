@@ -15,13 +15,14 @@ How a session is stored, which other languages read as well:
   with it `metadata["openai-agents"] = {"at", "to", "items", "key"}`. From then on what was said is the messages up to
   version `to` and the first `items` items of the one behind; what is appended behind the seal, version `at`, counts
   for nothing, and is appended once more to the fork. The seal alone decides, so 20 who pop get 20 items.
-* Whoever finds a sealed context goes on for the one who sealed it, with the same keys: forks it at `to`, moving the
-  externalId; where items are to be kept of the message behind, the fork's `metadata["openai-agents"]` is
-  `{"from", "to", "items", "key"}` until they were appended to it. So is a fork at 0, which all items are copied to,
-  once a lineage would have more than 256 ancestors.
+* Whoever finds a sealed context goes on for the one who sealed it: forks it at `to`, moving the externalId; where items
+  are to be kept of the message behind, the fork's `metadata["openai-agents"]` is `{"from", "to", "items", "key"}` until
+  they were appended to it, with this Idempotency-Key. So is that of a fork at 0, to which all items are copied once a
+  lineage would have more than 256 ancestors.
 """
 
 import json
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
 from itertools import pairwise
@@ -37,9 +38,9 @@ from kata_context._requests import dump
 from kata_context.errors import (
     ExternalIdMissing,
     ForkTooDeep,
-    IdempotencyKeyReused,
     InvalidRequest,
     KataError,
+    PayloadTooLarge,
     VersionConflict,
 )
 from kata_context.types import Context, Message, NewMessage, Policy
@@ -53,6 +54,9 @@ SEAL: NewMessage = {"role": "assistant", "content": ""}
 
 # Messages of a page; in bytes the service sees to it.
 PAGE = 1000
+
+# One who opens a session goes so many steps for others at most: more than any number of them seal meanwhile.
+STEPS = 1000
 
 Item: TypeAlias = dict[str, Any]
 
@@ -140,12 +144,13 @@ class KataSession:
 
     async def _open(self) -> Context:
         """The context that the session's id names now, once it is neither sealed nor to be filled."""
-        while True:
+        for _ in range(STEPS):
             context = await self._client.create_context(external_id=self.session_id, policy=self._policy)
             if MARK not in context["metadata"]:
                 return context
-            with suppress(ExternalIdMissing, IdempotencyKeyReused):  # somebody else has gone on
+            with suppress(ExternalIdMissing):  # somebody else has gone on
                 await self._go_on(context)
+        raise RuntimeError(f"metadata[{MARK!r}] of the session's context comes back again and again")
 
     def _newest(self, context: Context, limit: int) -> AsyncPages[Message]:
         return self._client.messages(
@@ -167,6 +172,12 @@ class KataSession:
                 stored = await self._client.append(context["id"], items, format=FORMAT, idempotency_key=key)
             except InvalidRequest as refused:
                 items = _wrapped(items, refused)
+                continue
+            except PayloadTooLarge:  # for one message, which the items of one answer are
+                if len(items) == 1:
+                    raise
+                await self._add(items[: len(items) // 2])
+                items, key = items[len(items) // 2 :], str(uuid4())
                 continue
             if stored[0]["version"] == context["latestVersion"] + 1:
                 return
@@ -205,7 +216,6 @@ class KataSession:
             name=sealed["name"],
             metadata=metadata,
             move_external_id=True,
-            idempotency_key=f"{seal['key']}.{version}",
         )
 
     async def _fill(self, context: Context, mark: dict[str, Any]) -> None:
@@ -258,19 +268,25 @@ def _items(message: Message) -> list[Item]:
     if message.get("nativeFormat") == FORMAT:
         return cast("list[Item]", message["native"])
     content = message["content"]
-    said = [_part(part) for part in content] if isinstance(content, list) else content
+    said = [*_parts(content)] if isinstance(content, list) else content
     if message["role"] == "tool":
-        return [{"type": "function_call_output", "call_id": message["toolCallId"], "output": said}]
+        return [{"type": "function_call_output", "call_id": message["toolCallId"], "output": said or ""}]
+    if message["role"] != "assistant":
+        return [{"role": message["role"], "content": said}]
+    texts = [part["text"] for part in said if "text" in part] if isinstance(said, list) else [said]
     calls = [
         {"type": "function_call", "call_id": call["id"], **call["function"]} for call in message["toolCalls"] or ()
     ]
-    return [{"role": message["role"], "content": said}, *calls] if said is not None else calls
+    return [*({"role": "assistant", "content": text} for text in texts if text), *calls]
 
 
-def _part(part: Any) -> Item:
-    if part["type"] == "image_url":
-        image = part["image_url"]
-        return {"type": "input_image", "image_url": image["url"]} | {k: image[k] for k in ("detail",) if k in image}
-    if part["type"] == "file":
-        return {"type": "input_file", **part["file"]}
-    return {"type": "input_text", "text": part["text"]}
+def _parts(content: list[Any]) -> Iterator[Item]:
+    """Parts of the service's as parts of an input; what that has no form for is left out."""
+    for part in content:
+        value = part.get(part["type"])
+        if part["type"] == "image_url" and isinstance(value, dict):
+            yield {"type": "input_image", **{"image_url" if name == "url" else name: value[name] for name in value}}
+        elif part["type"] == "file" and isinstance(value, dict):
+            yield {"type": "input_file", **value}
+        elif isinstance(part.get("text"), str) and part["type"] != "reasoning":
+            yield {"type": "input_text", "text": part["text"]}

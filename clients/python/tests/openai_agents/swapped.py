@@ -8,6 +8,7 @@ import asyncio
 import hashlib
 import threading
 from collections.abc import Awaitable
+from importlib import import_module
 from typing import Any
 from uuid import uuid4
 
@@ -80,6 +81,6 @@ for module in (agents, agents.memory, agents.memory.sqlite_session):
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart() -> None:
     """Before their tests are collected, and after their folder can be imported from."""
-    from tests.utils import simple_session  # noqa: PLC0415
+    simple_session: Any = import_module("tests.utils.simple_session")
 
     simple_session.SimpleListSession = InMemory

@@ -61,7 +61,7 @@ def theirs(pytestconfig: pytest.Config) -> Path:
     """Their tests, which are fetched once."""
     assert pytestconfig.cache
     folder = pytestconfig.cache.mkdir("openai-agents")
-    tests = folder / RELEASE.split()[0].replace("-", "_", 1).replace("==", "-")
+    tests = folder / RELEASE.split(maxsplit=1)[0].replace("-", "_", 1).replace("==", "-")
     if not tests.exists():
         (folder / "requirements.txt").write_text(RELEASE)
         options = ["--no-deps", "--no-binary=openai-agents", "--require-hashes", "-d", str(folder)]
