@@ -140,6 +140,7 @@ class TestKilled:
                 done = await Runner.run(agent(number), f"Where is order {number}?", session=session)
                 assert done.final_output == f"It is shipped, {number}."
                 await asyncio.gather(*killing)
+                await session.get_items(1)  # it is back, and can be killed again
 
         run(converse())
         talk(run, listed, *range(TURNS))
