@@ -15,10 +15,11 @@ How a session is stored, which other languages read as well:
   with it `metadata["openai-agents"] = {"at", "to", "items", "key"}`. From then on what was said is the messages up to
   version `to` and the first `items` items of the one behind; what is appended behind the seal, version `at`, counts
   for nothing, and is appended once more to the fork. The seal alone decides, so 20 who pop get 20 items.
+* A seal may be items that take the place of those: the first `with` from version `at` on. JavaScript's are, at times.
 * Whoever finds a sealed context goes on for the one who sealed it: forks it at `to`, moving the externalId; where items
-  are to be kept of the message behind, the fork's `metadata["openai-agents"]` is `{"from", "to", "items", "key"}` until
-  they were appended to it, with this Idempotency-Key. So is that of a fork at 0, to which all items are copied once a
-  lineage would have more than 256 ancestors.
+  are to come behind, the fork's `metadata["openai-agents"]` is the seal's, with `from` and `sealed` for where and `at`,
+  until they were appended to it, with `key` as Idempotency-Key. So is that of a fork at 0, to which all items are
+  copied once a lineage would have more than 256 ancestors.
 """
 
 import json
@@ -38,6 +39,7 @@ from kata_context._requests import dump
 from kata_context.errors import (
     ExternalIdMissing,
     ForkTooDeep,
+    IdempotencyKeyReused,
     InvalidRequest,
     KataError,
     PayloadTooLarge,
@@ -148,7 +150,7 @@ class KataSession:
             context = await self._client.create_context(external_id=self.session_id, policy=self._policy)
             if MARK not in context["metadata"]:
                 return context
-            with suppress(ExternalIdMissing):  # somebody else has gone on
+            with suppress(ExternalIdMissing, IdempotencyKeyReused):  # somebody else has gone on
                 await self._go_on(context)
         raise RuntimeError(f"metadata[{MARK!r}] of the session's context comes back again and again")
 
@@ -199,7 +201,7 @@ class KataSession:
         mark = context["metadata"][MARK]
         if "at" in mark:
             try:
-                context = await self._fork(context, mark["to"], fill=bool(mark["items"]))
+                context = await self._fork(context, mark["to"], fill=bool(mark["items"] or mark.get("with")))
             except ForkTooDeep:
                 context = await self._fork(context, 0, fill=True)
         if MARK in context["metadata"]:
@@ -207,9 +209,9 @@ class KataSession:
 
     async def _fork(self, sealed: Context, version: int, *, fill: bool) -> Context:
         metadata = {**sealed["metadata"]}
-        seal = metadata.pop(MARK)
+        seal = {**metadata.pop(MARK)}
         if fill:
-            metadata[MARK] = {"from": sealed["id"], **{name: seal[name] for name in ("to", "items", "key")}}
+            metadata[MARK] = {"from": sealed["id"], "sealed": seal.pop("at"), **seal}
         return await self._client.fork(
             sealed["id"],
             version=version,
@@ -225,8 +227,15 @@ class KataSession:
             mark["from"], cursor=context["forkVersion"] or 0, at=last, include="native", limit=PAGE
         ):
             items += _items(message)[: mark["items"] if message["version"] > to else None]
+        end = len(items) + mark.get("with", 0)
+        if end > len(items):
+            behind = self._client.messages(mark["from"], cursor=mark["sealed"] - 1, include="native", limit=PAGE)
+            async for message in behind:
+                items += _items(message)
+                if len(items) >= end:
+                    break
         await self._client.append(
-            context["id"], items, format=FORMAT, idempotency_key=mark["key"], context_metadata={MARK: None}
+            context["id"], items[:end], format=FORMAT, idempotency_key=mark["key"], context_metadata={MARK: None}
         )
 
 

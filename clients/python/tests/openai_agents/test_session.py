@@ -377,6 +377,22 @@ class TestFailures:
         assert items[:4] == [said(1), *answer("call_1", "a", "b")[:-1]]
         assert sorted(map(str, items[4:])) == sorted(map(str, map(said, range(2, 7))))
 
+    @pytest.mark.parametrize("kept", [0, 2])
+    def test_others_go_on_where_javascript_has_put_items_in_the_place_of_others(
+        self, run: Run, opened: Open, kata: Client, kept: int
+    ) -> None:
+        """A transaction of its own is one append, which seals; then it died."""
+        session = opened()
+        run(session.add_items([said(1), *answer("call_1", "a")]))
+        context = kata.create_context(external_id=session.session_id)
+        seal = {"at": context["latestVersion"] + 1, "to": 1, "items": kept, "with": 3, "key": session.session_id}
+        others = [said(2), *answer("call_2")]
+        kata.append(context["id"], others, format="openai-responses", context_metadata={MARK: seal})
+        kata.append(context["id"], [{"role": "assistant", "content": "Too late."}])
+
+        assert run(session.get_items()) == [said(1), *answer("call_1", "a")[:kept], *others]
+        assert MARK not in kata.create_context(external_id=session.session_id)["metadata"]
+
     def test_a_pop_without_an_answer_has_popped_or_not(self, run: Run, stack: Stack, opened: Open) -> None:
         run(opened().add_items([said(1), said(2)]))
         for fault, left in (("cut-before", [said(1), said(2)]), ("cut-after", [said(1)])):
