@@ -57,12 +57,12 @@ def _compare(
 ) -> tuple[list[Known], int | None]:
     """Those that are stored of messages, in order, and the version to fork at where the history is another one now.
 
-    start is the version before the first that the state had; where it has none of these any more, it begins anew there.
-    Older messages that the state has dropped stay in the history: states are trimmed, and windows have a budget.
+    start is the version before the first that the state had. Where it begins with another message now, which is no
+    later one of these, it begins anew there. Those that it has dropped from its beginning stay in the history.
     """
     ids = {message.id for message in messages}
     first = next((place for place, each in enumerate(known) if each.id in ids), None)
-    if first is None:
+    if first is None or (start is not None and known[first].id != messages[0].id):
         return [], start
     same: list[Known] = []
     for each in known[first:]:
