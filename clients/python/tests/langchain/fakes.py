@@ -1,4 +1,4 @@
-"""A model that says what a test has it say and keeps what it was sent, a tool, and what providers demand of messages."""
+"""A model that says what a test has it say, and keeps what it was sent; a tool; what providers demand of messages."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -29,7 +29,7 @@ class Model(BaseChatModel):
     def _llm_type(self) -> str:
         return "fake"
 
-    def bind_tools(self, tools: Sequence[Any], **kwargs: Any) -> Runnable[Any, Any]:  # type: ignore[override] # any
+    def bind_tools(self, tools: Sequence[Any], **kwargs: Any) -> Runnable[Any, Any]:
         return self
 
     def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
@@ -98,6 +98,10 @@ def stored(kata: Client, thread: str) -> list[BaseMessage]:
 def texts(messages: Sequence[BaseMessage]) -> list[str]:
     """What is said, with the ids of calls where nothing is."""
     return [
-        str(message.text or [call["id"] for call in message.tool_calls] if isinstance(message, AIMessage) else message.text)
+        str(
+            message.text or [call["id"] for call in message.tool_calls]
+            if isinstance(message, AIMessage)
+            else message.text
+        )
         for message in messages
     ]

@@ -1,6 +1,6 @@
 """Messages come back equal."""
 
-import datetime
+import datetime as dt
 import json
 from typing import Any
 
@@ -85,7 +85,9 @@ class TestRoundTrip:
         assert [from_kata(message) for message in kata.messages(context)] == said
 
     def test_a_chunk_comes_back_as_one(self, kata: Client, context_id: str) -> None:
-        chunk = AIMessageChunk("Hi", tool_call_chunks=[{"name": "f", "args": '{"a"', "id": "c", "index": 0}], id="r")
+        chunk = AIMessageChunk(
+            content="Hi", tool_call_chunks=[{"name": "f", "args": '{"a"', "id": "c", "index": 0}], id="r"
+        )
 
         kata.append(context_id, [to_kata(chunk)])
 
@@ -99,7 +101,7 @@ class TestRoundTrip:
         assert (stored.count("A long text."), stored.count("A long body.")) == (1, 1)
 
     def test_what_json_cannot_say_becomes_what_comes_nearest(self, kata: Client, context_id: str) -> None:
-        day = datetime.datetime(2026, 11, 22, tzinfo=datetime.UTC)
+        day = dt.datetime(2026, 11, 22, tzinfo=dt.UTC)
         artifact = [Document("page", metadata={"day": day}), b"\xff", float("nan"), (1, {2}), object(), {3: "three"}]
 
         kata.append(context_id, [to_kata(ToolMessage("a\0b\ud800", tool_call_id="c", artifact=artifact))])

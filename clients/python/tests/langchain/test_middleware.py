@@ -3,9 +3,11 @@
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pytest
+from langchain.agents import create_agent
 from langchain.agents.middleware import HumanInTheLoopMiddleware
 from langchain.agents.structured_output import ToolStrategy
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
@@ -56,7 +58,10 @@ class TestWithoutACheckpointer:
             additional_kwargs={"refusal": None},
             response_metadata={"model_name": "gpt-4o"},
         )
-        picture = [{"type": "text", "text": "And this?"}, {"type": "image", "base64": "AAAA", "mime_type": "image/png"}]
+        picture: list[str | dict[Any, Any]] = [
+            {"type": "text", "text": "And this?"},
+            {"type": "image", "base64": "AAAA", "mime_type": "image/png"},
+        ]
 
         said = call(agent(stack, Model(answers=[calls(1, 2), answer])), unique, HumanMessage(picture))["messages"]
 
@@ -85,11 +90,9 @@ class TestWithoutACheckpointer:
             return "seen"
 
         class WithLook(KataMiddleware):
-            tools = [look]
+            tools = (look,)
 
         of = AIMessage("", tool_calls=[{"name": "look", "args": {}, "id": "c"}])
-        from langchain.agents import create_agent
-
         invoke(create_agent(Model(answers=[of]), middleware=[WithLook(budget=1000, client=kata)]), unique, "Look!")
 
         assert texts(seen[0]) == ["Look!", "['c']"]
@@ -275,7 +278,9 @@ class TestWhatAgentsDo:
     def test_what_is_stored_twice_over_a_checkpointer_is_stored_once(
         self, stack: Stack, kata: Client, unique: str, call: Invoke
     ) -> None:
-        made = agent(stack, Model(answers=[calls(1), AIMessage("a"), calls(2, 3), AIMessage("b")]), checkpointer=InMemorySaver())
+        made = agent(
+            stack, Model(answers=[calls(1), AIMessage("a"), calls(2, 3), AIMessage("b")]), checkpointer=InMemorySaver()
+        )
 
         call(made, unique, ("user", "1?"))
         said = call(made, unique, ("user", "2?"))["messages"]
@@ -296,8 +301,6 @@ class TestWhatAgentsDo:
     def test_a_thread_that_was_there_before_is_taken_over(
         self, stack: Stack, kata: Client, unique: str, call: Invoke
     ) -> None:
-        from langchain.agents import create_agent
-
         saver = InMemorySaver()
         call(create_agent(Model(), checkpointer=saver), unique, ("user", "1?"))
 
@@ -307,13 +310,17 @@ class TestWhatAgentsDo:
         assert stored(kata, unique) == said
 
 
+def kill_while_it_thinks(stack: Stack, turn: int) -> AIMessage:
+    """An answer, and no service to store it."""
+    stack.kill(0.2)
+    return calls(turn)
+
+
 class TestFaults:
     @pytest.mark.parametrize(
         "fault", ["cut-before", "cut-after", "cut-within", {"status": 503, "body": "{}", "after": True}]
     )
-    def test_no_fault_loses_or_doubles(
-        self, stack: Stack, kata: Client, unique: str, call: Invoke, fault: Any
-    ) -> None:
+    def test_no_fault_loses_or_doubles(self, stack: Stack, kata: Client, unique: str, call: Invoke, fault: Any) -> None:
         stack.faults(*[fault, None] * 7)
 
         said = call(agent(stack, Model(answers=[calls(1, 2)])), unique, ("user", "1 and 2?"))["messages"]
@@ -324,8 +331,7 @@ class TestFaults:
         expected: list[str] = []
         for turn in range(100):
             if turn % 20 == 10:
-                kill: Any = lambda: (stack.kill(0.2), calls(turn))[1]  # noqa: B023, E731 - while it thinks
-                answers = [kill, AIMessage(f"Answer {turn}.")]
+                answers: list[Any] = [partial(kill_while_it_thinks, stack, turn), AIMessage(f"Answer {turn}.")]
             elif turn % 20 == 15:  # the process itself ends, and its caller asks again
                 answers = [calls(turn), RuntimeError("killed")]
                 with pytest.raises(RuntimeError):

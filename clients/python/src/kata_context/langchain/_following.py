@@ -136,10 +136,9 @@ def _look(
         after = latest  # a key finds it, however far back it is, unless a fork shares it
     else:
         after = max(0, latest - 2 * len(messages) - REACH)
-    start = known[0].version - 1 if known else None
     if after < latest:
         known += [_known(stored, writer) for stored in (yield from read(context["id"], after, latest))]
-    return known, start
+    return known, next((each.version - 1 for each in known if each.mine), None) if followed else None
 
 
 def _known(stored: types.Message, writer: str) -> Known:
