@@ -103,6 +103,21 @@ class TestWithACheckpointer:
             said = call(made, unique, ("user", "And?"))["messages"]
             assert stored(kata, unique) == said
 
+    def test_an_older_checkpoint_is_sent_what_was_said_then(
+        self, stack: Stack, kata: Client, unique: str, call: Invoke
+    ) -> None:
+        model = Model()
+        made = agent(stack, model, checkpointer=InMemorySaver())
+        for said in ("1?", "2?"):
+            call(made, unique, ("user", said))
+        config: Any = {"configurable": {"thread_id": unique}}
+        past = next(each for each in made.get_state_history(config) if each.next == ("model",))
+
+        said = made.invoke(None, past.config)["messages"]
+
+        assert texts(model.sent[-1]) == ["1?", "ok", "2?"]
+        assert stored(kata, unique) == said
+
     def test_an_edited_state(self, stack: Stack, kata: Client, unique: str, call: Invoke) -> None:
         made = agent(stack, Model(), checkpointer=InMemorySaver())
         for said in ("1?", "2?"):

@@ -74,7 +74,7 @@ def _compare(
     return same, None
 
 
-def stored_of(followed: Followed | None, messages: Sequence[BaseMessage]) -> list[Known] | None:
+def _stored_of(followed: Followed | None, messages: Sequence[BaseMessage]) -> list[Known] | None:
     """What is stored of messages, if they begin with all that was stored."""
     if not followed:
         return None
@@ -92,7 +92,7 @@ def follow(
     is one request, or none.
     """
     writer = followed["writer"] if followed else (messages[0].id or "") if messages else ""
-    same = stored_of(followed, messages)
+    same = _stored_of(followed, messages)
     if followed and same is not None and not anew:
         try:
             return (yield from _extend(followed["context"], followed["latest"], writer, same, messages, expected=True))
@@ -101,10 +101,10 @@ def follow(
     whole = False
     for _ in range(TRIES):
         context: Mapping[str, Any] = yield requests.create_context(external_id=session_id, policy=policy)
-        known, start = yield from _look(context, messages, followed, writer, whole=whole)
-        same, cut = _compare(known, messages, start)
-        latest: int = context["latestVersion"] if cut is None else cut
         try:
+            known, start = yield from _look(context, messages, followed, writer, whole=whole)
+            same, cut = _compare(known, messages, start)
+            latest: int = context["latestVersion"] if cut is None else cut
             if cut is not None:
                 context = yield from _fork(context, cut)
             followed = yield from _extend(context["id"], latest, writer, same, messages)
