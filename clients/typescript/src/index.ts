@@ -11,6 +11,7 @@
  *     appends    an append as the requests that it takes
  *     schema     what the API takes and answers
  *     errors     what can go wrong
+ *     ai-sdk     kata-context/ai-sdk: a store of chats of the AI SDK, and a prepareStep that sends the window
  */
 
 export * from "./client.js";
