@@ -35,6 +35,13 @@ export const called = (id: string, output: unknown = { status: "shipped" }, more
 /** What JSON keeps of a value, which is what comes back. */
 export const json = <T>(value: T): T => JSON.parse(JSON.stringify(value));
 
+/** All that a list or a stream has. */
+export async function all<T>(list: AsyncIterable<T>): Promise<T[]> {
+  const items: T[] = [];
+  for await (const item of list) items.push(item);
+  return items;
+}
+
 const USAGE = {
   inputTokens: { total: 1, noCache: 1, cacheRead: 0, cacheWrite: 0 },
   outputTokens: { total: 1, text: 1, reasoning: 0 },

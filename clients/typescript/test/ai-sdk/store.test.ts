@@ -7,7 +7,7 @@ import { convertToModelMessages as convertToModelMessages6 } from "ai6";
 import { Client } from "kata-context";
 import { kataStore } from "kata-context/ai-sdk";
 import { running } from "../stack.js";
-import { type Any, assertTaken, called, json, said } from "./fakes.js";
+import { type Any, all, assertTaken, called, json, said } from "./fakes.js";
 
 suite("kataStore", () => {
   const stack = running();
@@ -19,12 +19,6 @@ suite("kataStore", () => {
     const kata = new Client({ url: stack.url });
     const broken = new Client({ url: stack.proxy, ...options });
     return { kata, store: kataStore(kata, { convertToModelMessages }), broken: kataStore(broken, { convertToModelMessages }) };
-  }
-
-  async function all<T>(list: AsyncIterable<T>): Promise<T[]> {
-    const items: T[] = [];
-    for await (const item of list) items.push(item);
-    return items;
   }
 
   async function contextOf(kata: Client, chat: string) {
