@@ -1,5 +1,5 @@
 /**
- * Chats of Vercel's AI SDK, 6 and 7: a store of UI messages, and a prepareStep that sends the window. Imports types only.
+ * Chats of Vercel's AI SDK, 6 and 7: a store of UI messages, and a prepareStep that sends the window.
  *
  * A UI message holds calls and their results, and a window holds whole units of both. So each is stored as the model
  * messages that it becomes, in the format ai-sdk, a result in each tool message. The last of them has the UI message in
@@ -8,12 +8,19 @@
  * and all before it, so the newest tells whether the chat begins as what is saved does, whatever ids messages have.
  */
 
+// Must never import more than types of it.
 import type { ModelMessage, SystemModelMessage, UIMessage } from "ai";
 import type { Client } from "./client.js";
 import type { GetWindowArguments, Message, Policy, TaggedContext } from "./schema.js";
 
 // Somebody else has written or branched: what is stored is read again. So often at most.
-const RACES = ["version_conflict", "precondition_failed", "external_id_missing", "external_id_taken", "context_not_found"];
+const RACES = [
+  "version_conflict",
+  "precondition_failed",
+  "external_id_missing",
+  "external_id_taken",
+  "context_not_found",
+];
 const MAX_ROUNDS = 20;
 
 // Of a message, in bytes: what the service takes less its other members.
@@ -41,7 +48,7 @@ export interface KataStore<UI extends UIMessage> {
    * changed or is gone, the chat becomes a fork of itself before it, and what was there stays in the old context.
    *
    * Of several at once the last counts, and none is stored twice. Rejects with KataError, and with RangeError for a
-   * message that is too large.
+   * message that is too large. One that fails behind a fork leaves what both arrays begin with.
    */
   save(chatId: string, messages: readonly UI[]): Promise<string>;
 }
@@ -124,7 +131,7 @@ export function kataStore<UI extends UIMessage = UIMessage>(client: Client, opti
   async function converted({ message, text, digest }: Item<UI>) {
     const parts = plain(await options.convertToModelMessages([message]));
     if (parts.length === 0) parts.push({ role: message.role, content: [] }); // which no window has
-    const most = Math.max(...parts.map((part) => stored(JSON.stringify(part)))) + bytes(JSON.stringify(text));
+    const most = Math.max(...parts.map((part) => mostBytes(JSON.stringify(part)))) + bytes(JSON.stringify(text));
     if (most > MAX_BYTES) throw new RangeError(`a message of ${bytes(text)} bytes is too large to be stored`);
     return { digest, text, parts };
   }
@@ -181,7 +188,7 @@ function bytes(text: string): number {
 }
 
 /** What a part takes at most: as it was given, and once more as text where it is a result. */
-function stored(text: string): number {
+function mostBytes(text: string): number {
   return bytes(text) + bytes(JSON.stringify(text));
 }
 
@@ -199,7 +206,9 @@ function plain(messages: ModelMessage[]): Plain[] {
         if (part["data"]?.type === "url") return { ...part, data: part["data"].url };
         return part["type"] === "tool-call" ? { ...part, input: part["input"] ?? {} } : part;
       });
-    return message.role === "tool" ? content.map((part) => ({ ...message, content: [part] })) : [{ ...message, content }];
+    return message.role === "tool"
+      ? content.map((part) => ({ ...message, content: [part] }))
+      : [{ ...message, content }];
   });
 }
 
@@ -273,7 +282,9 @@ function newlySaid(step: Step, pendingCalls: string[]): ModelMessage[] {
   const spoken = run.findIndex(({ role }) => role !== "tool");
   return run.flatMap((message, place) => {
     if (message.role !== "tool" || (spoken >= 0 && place > spoken)) return [message];
-    const content = message.content.filter((part) => part.type === "tool-result" && pendingCalls.includes(part.toolCallId));
+    const content = message.content.filter(
+      (part) => part.type === "tool-result" && pendingCalls.includes(part.toolCallId),
+    );
     return content.length ? [{ ...message, content }] : [];
   });
 }

@@ -26,7 +26,14 @@ export const called = (id: string, output: unknown = { status: "shipped" }, more
     parts: [
       { type: "step-start" },
       { type: "reasoning", text: "I look it up.", providerMetadata: { anthropic: { signature: "c2lnbmVk" } } },
-      { type: "tool-find_order", toolCallId: `call_${id}`, state: "output-available", input: { number: 1042 }, output, ...more },
+      {
+        type: "tool-find_order",
+        toolCallId: `call_${id}`,
+        state: "output-available",
+        input: { number: 1042 },
+        output,
+        ...more,
+      },
       { type: "step-start" },
       { type: "text", text: "It has been shipped.", state: "done" },
     ],
@@ -93,7 +100,9 @@ export class Model extends MockLanguageModelV4 {
 export function assertWhole(messages: readonly Any[]): void {
   for (const [place, { role, content }] of messages.entries()) {
     const ids = (parts: Any, type: string): string[] =>
-      Array.isArray(parts) ? parts.filter((part) => part.type === type && !part.providerExecuted).map((part) => part.toolCallId) : [];
+      Array.isArray(parts)
+        ? parts.filter((part) => part.type === type && !part.providerExecuted).map((part) => part.toolCallId)
+        : [];
     if (role === "assistant") {
       const answered = messages[place + 1]?.role === "tool" ? ids(messages[place + 1].content, "tool-result") : [];
       assert.deepEqual(answered.sort(), ids(content, "tool-call").sort(), `of message ${place}`);

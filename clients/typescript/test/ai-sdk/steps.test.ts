@@ -2,7 +2,17 @@
 
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
-import { convertToModelMessages, generateText, isStepCount, jsonSchema, streamText, tool, ToolLoopAgent, type UIMessage } from "ai";
+import {
+  convertToModelMessages,
+  experimental_createSteering,
+  generateText,
+  isStepCount,
+  jsonSchema,
+  streamText,
+  tool,
+  ToolLoopAgent,
+  type UIMessage,
+} from "ai";
 import * as ai6 from "ai6";
 import { Client, type Policy } from "kata-context";
 import { kataPrepareStep, kataStore } from "kata-context/ai-sdk";
@@ -17,7 +27,12 @@ function caller(times: number, width = 1): Model {
   let calls = 0;
   return new Model(() =>
     calls++ < times
-      ? Array.from({ length: width }, (_, at) => ({ type: "tool-call", toolCallId: `c${calls}-${at}`, toolName: "find_order", input: `{"number": ${calls}}` }))
+      ? Array.from({ length: width }, (_, at) => ({
+          type: "tool-call",
+          toolCallId: `c${calls}-${at}`,
+          toolName: "find_order",
+          input: `{"number": ${calls}}`,
+        }))
       : [{ type: "text", text: "Done." }],
   );
 }
@@ -29,7 +44,9 @@ const as6 = ({ provider, modelId, doGenerate }: Model) =>
 suite("kataPrepareStep", () => {
   const stack = running();
 
-  const tools = { find_order: tool({ inputSchema, execute: async ({ number }) => `order ${number} is ${"shipped ".repeat(20)}` }) };
+  const tools = {
+    find_order: tool({ inputSchema, execute: async ({ number }) => `order ${number} is ${"shipped ".repeat(20)}` }),
+  };
 
   let chats = 0;
   async function chat(messages: UIMessage[], policy: Policy = { budget: 500, keepRequest: true }) {
@@ -54,19 +71,30 @@ suite("kataPrepareStep", () => {
     const { client, contextId } = await chat([...LONG, QUESTION], { budget: 200 });
     const model = caller(0);
 
-    const { text } = await generateText({ model, messages: given, prepareStep: kataPrepareStep({ client, contextId }) });
+    const { text } = await generateText({
+      model,
+      messages: given,
+      prepareStep: kataPrepareStep({ client, contextId }),
+    });
 
     assert.equal(text, "Done.");
     const { data, droppedCount } = await client.window(contextId, { format: "ai-sdk" });
     assert.ok(droppedCount > 0);
-    assert.deepEqual(model.prompts[0]!.map(({ role }) => role), data.messages.map(({ role }: Any) => role));
+    assert.deepEqual(
+      model.prompts[0]!.map(({ role }) => role),
+      data.messages.map(({ role }: Any) => role),
+    );
   });
 
   test("takes a window's parameters in place of the policy", async () => {
     const { client, contextId } = await chat([...LONG, QUESTION]);
     const model = caller(0);
 
-    await generateText({ model, messages: given, prepareStep: kataPrepareStep({ client, contextId, budget: 40, policy: "none" }) });
+    await generateText({
+      model,
+      messages: given,
+      prepareStep: kataPrepareStep({ client, contextId, budget: 40, policy: "none" }),
+    });
 
     assert.ok((await tokensOf(client, model.prompts[0]!)) <= 40);
   });
@@ -80,12 +108,24 @@ suite("kataPrepareStep", () => {
     assert.equal(model.prompts[0]![0].content[0].text, "Where are my orders?");
   });
 
-  for (const [budget, step, steps, width] of [[300, 0, 12, 1], [300, 100, 12, 1], [600, 150, 20, 2], [120, 40, 6, 2], [2000, 500, 30, 1]] as const) {
+  for (const [budget, step, steps, width] of [
+    [300, 0, 12, 1],
+    [300, 100, 12, 1],
+    [600, 150, 20, 2],
+    [120, 40, 6, 2],
+    [2000, 500, 30, 1],
+  ] as const) {
     test(`keeps ${budget} tokens, the request and whole units in a run of ${steps} steps with step ${step}`, async () => {
       const { client, contextId } = await chat([...LONG, QUESTION], { budget, step, keepRequest: true });
       const model = caller(steps, width);
 
-      await generateText({ model, tools, messages: given, stopWhen: isStepCount(50), prepareStep: kataPrepareStep({ client, contextId }) });
+      await generateText({
+        model,
+        tools,
+        messages: given,
+        stopWhen: isStepCount(50),
+        prepareStep: kataPrepareStep({ client, contextId }),
+      });
 
       assert.equal(model.prompts.length, steps + 1);
       for (const [at, prompt] of model.prompts.entries()) {
@@ -104,7 +144,13 @@ suite("kataPrepareStep", () => {
     const { client, contextId } = await chat([...LONG, QUESTION], { budget: 1000, step: 500 });
     const model = caller(24);
 
-    await generateText({ model, tools, messages: given, stopWhen: isStepCount(50), prepareStep: kataPrepareStep({ client, contextId }) });
+    await generateText({
+      model,
+      tools,
+      messages: given,
+      stopWhen: isStepCount(50),
+      prepareStep: kataPrepareStep({ client, contextId }),
+    });
 
     const openings = model.prompts.map((prompt) => JSON.stringify(prompt.slice(0, 2)));
     const moves = openings.filter((opening, at) => at && opening !== openings[at - 1]).length;
@@ -114,7 +160,10 @@ suite("kataPrepareStep", () => {
   test("counts with countTokens what this run has said", async () => {
     const { client, contextId } = await chat([...LONG, QUESTION], { budget: 100_000 });
     const [little, much] = [caller(4), caller(4)];
-    for (const [model, tokens] of [[little, 1], [much, 90_000]] as const) {
+    for (const [model, tokens] of [
+      [little, 1],
+      [much, 90_000],
+    ] as const) {
       const prepareStep = kataPrepareStep({ client, contextId, countTokens: () => tokens });
       await generateText({ model, tools, messages: given, stopWhen: isStepCount(9), prepareStep });
     }
@@ -130,14 +179,22 @@ suite("kataPrepareStep", () => {
       [undefined, ["Be brief."]],
       ["You answer for a shop.", ["You answer for a shop.\n\nBe brief."]],
       [system, ["You answer for a shop.", "Be brief."]],
-      [[system, system], ["You answer for a shop.", "You answer for a shop.", "Be brief."]],
+      [
+        [system, system],
+        ["You answer for a shop.", "You answer for a shop.", "Be brief."],
+      ],
     ] as const) {
       const model = caller(2);
-      const own = instructions && { instructions: typeof instructions === "object" && "length" in instructions ? [...instructions] : instructions };
+      const own = instructions && {
+        instructions: typeof instructions === "object" && "length" in instructions ? [...instructions] : instructions,
+      };
       await generateText({ model, tools, messages: given, ...own, stopWhen: isStepCount(5), prepareStep });
       assert.equal(model.prompts.length, 3);
       for (const prompt of model.prompts) {
-        assert.deepEqual(prompt.filter(({ role }) => role === "system").map(({ content }) => content), expected);
+        assert.deepEqual(
+          prompt.filter(({ role }) => role === "system").map(({ content }) => content),
+          expected,
+        );
       }
     }
   });
@@ -162,6 +219,41 @@ suite("kataPrepareStep", () => {
     }
   });
 
+  test("keeps what a user says meanwhile where it was said", async () => {
+    const { client, contextId } = await chat([QUESTION], { budget: 2000 });
+    const model = caller(3);
+    const steering = experimental_createSteering();
+    const outcomes: Promise<unknown>[] = [];
+    const steered = tool({
+      inputSchema,
+      execute: async ({ number }) => {
+        if (number < 3) outcomes.push(steering.steer(`Hurry ${number}!`));
+        return "found";
+      },
+    });
+
+    await generateText({
+      model,
+      tools: { find_order: steered },
+      messages: given,
+      stopWhen: isStepCount(9),
+      experimental_steering: steering,
+      prepareStep: kataPrepareStep({ client, contextId }),
+    });
+
+    const [question, round] = ["user", ["assistant", "tool", "user"]];
+    assert.deepEqual(
+      model.prompts.map((prompt) => prompt.map(({ role }) => role)),
+      [
+        [question],
+        [question, ...round],
+        [question, ...round, ...round],
+        [question, ...round, ...round, "assistant", "tool"],
+      ],
+    );
+    assert.ok((await Promise.all(outcomes)).every((outcome) => (outcome as Any).type === "delivered"));
+  });
+
   /** An assistant's message whose calls wait for the user's word, but one that has a result. */
   const asked = (approval: object | undefined): UIMessage =>
     ({
@@ -170,7 +262,13 @@ suite("kataPrepareStep", () => {
       parts: [
         { type: "step-start" },
         { type: "tool-look", toolCallId: "l", state: "output-available", input: {}, output: "seen" },
-        { type: "tool-find_order", toolCallId: "p", state: approval ? "approval-responded" : "approval-requested", input: { number: 7 }, approval: { id: "ap", ...approval } },
+        {
+          type: "tool-find_order",
+          toolCallId: "p",
+          state: approval ? "approval-responded" : "approval-requested",
+          input: { number: 7 },
+          approval: { id: "ap", ...approval },
+        },
       ],
     }) as Any;
 
@@ -187,13 +285,23 @@ suite("kataPrepareStep", () => {
       const model = caller(1);
 
       await generateText({
-        model, tools: { ...tools, look: tool({ inputSchema }) }, messages: await convertToModelMessages(messages),
-        toolApproval: { find_order: "user-approval" }, stopWhen: isStepCount(2), prepareStep: kataPrepareStep({ client, contextId: saved }),
+        model,
+        tools: { ...tools, look: tool({ inputSchema }) },
+        messages: await convertToModelMessages(messages),
+        toolApproval: { find_order: "user-approval" },
+        stopWhen: isStepCount(2),
+        prepareStep: kataPrepareStep({ client, contextId: saved }),
       });
 
       for (const prompt of model.prompts) {
         const results = prompt.flatMap(({ role, content }) => (role === "tool" ? content : []));
-        assert.deepEqual(results.map(({ toolCallId }) => toolCallId).slice(0, 2).sort(), ["l", "p"]);
+        assert.deepEqual(
+          results
+            .map(({ toolCallId }) => toolCallId)
+            .slice(0, 2)
+            .sort(),
+          ["l", "p"],
+        );
         assert.ok(JSON.stringify(results).includes(result) && !JSON.stringify(prompt).includes(NONE));
       }
     });
@@ -201,12 +309,25 @@ suite("kataPrepareStep", () => {
 
   suite("in the AI SDK 6", () => {
     test("sends the window within the budget, with its system behind the call's", async () => {
-      const { client, contextId } = await chat([said("s", "Be brief.", "system"), ...LONG, QUESTION], { budget: 300, keepPreamble: true, keepRequest: true });
+      const { client, contextId } = await chat([said("s", "Be brief.", "system"), ...LONG, QUESTION], {
+        budget: 300,
+        keepPreamble: true,
+        keepRequest: true,
+      });
       const model = caller(8);
-      const tools6 = { find_order: ai6.tool({ inputSchema: ai6.jsonSchema<{ number: number }>({ type: "object" }), execute: async () => "shipped ".repeat(20) }) };
+      const tools6 = {
+        find_order: ai6.tool({
+          inputSchema: ai6.jsonSchema<{ number: number }>({ type: "object" }),
+          execute: async () => "shipped ".repeat(20),
+        }),
+      };
 
       await ai6.generateText({
-        model: as6(model), tools: tools6, system: "Shop.", messages: given, stopWhen: ai6.stepCountIs(20),
+        model: as6(model),
+        tools: tools6,
+        system: "Shop.",
+        messages: given,
+        stopWhen: ai6.stepCountIs(20),
         prepareStep: kataPrepareStep({ client, contextId, system: "Shop." }) as Any,
       });
 
@@ -223,13 +344,30 @@ suite("kataPrepareStep", () => {
     test("sends the result of a call that was approved, once, and results that are stored once", async () => {
       const { client, store } = await chat([]);
       const model = caller(0);
-      const tools6 = { find_order: ai6.tool({ inputSchema: ai6.jsonSchema({ type: "object" }), needsApproval: true, execute: async () => "found" }), look: ai6.tool({ inputSchema: ai6.jsonSchema({ type: "object" }) }) };
-      for (const messages of [[QUESTION, asked({ approved: true })], [QUESTION, called("a")].map((message) => ({ ...message, parts: message.parts.slice(0, 3) }))]) {
+      const tools6 = {
+        find_order: ai6.tool({
+          inputSchema: ai6.jsonSchema({ type: "object" }),
+          needsApproval: true,
+          execute: async () => "found",
+        }),
+        look: ai6.tool({ inputSchema: ai6.jsonSchema({ type: "object" }) }),
+      };
+      for (const messages of [
+        [QUESTION, asked({ approved: true })],
+        [QUESTION, called("a")].map((message) => ({ ...message, parts: message.parts.slice(0, 3) })),
+      ]) {
         const contextId = await store.save(`chat ${++chats}`, messages);
         const models = await ai6.convertToModelMessages(messages as Any);
-        await ai6.generateText({ model: as6(model), tools: tools6 as Any, messages: models, prepareStep: kataPrepareStep({ client, contextId }) as Any });
+        await ai6.generateText({
+          model: as6(model),
+          tools: tools6 as Any,
+          messages: models,
+          prepareStep: kataPrepareStep({ client, contextId }) as Any,
+        });
       }
-      const results = model.prompts.map((prompt) => prompt.flatMap(({ role, content }) => (role === "tool" ? content : [])).map(({ toolCallId }) => toolCallId));
+      const results = model.prompts.map((prompt) =>
+        prompt.flatMap(({ role, content }) => (role === "tool" ? content : [])).map(({ toolCallId }) => toolCallId),
+      );
       assert.deepEqual(results, [["l", "p"], ["call_a"]]);
       assert.ok(JSON.stringify(model.prompts[0]).includes("found") && !JSON.stringify(model.prompts).includes(NONE));
     });

@@ -18,7 +18,11 @@ suite("kataStore", () => {
   function clients(options: object = {}) {
     const kata = new Client({ url: stack.url });
     const broken = new Client({ url: stack.proxy, ...options });
-    return { kata, store: kataStore(kata, { convertToModelMessages }), broken: kataStore(broken, { convertToModelMessages }) };
+    return {
+      kata,
+      store: kataStore(kata, { convertToModelMessages }),
+      broken: kataStore(broken, { convertToModelMessages }),
+    };
   }
 
   async function contextOf(kata: Client, chat: string) {
@@ -31,7 +35,9 @@ suite("kataStore", () => {
   async function strangers(kata: Client, chat: string) {
     const context = await contextOf(kata, chat);
     const stored = await all(kata.messages(context.id));
-    const whole = new Set(stored.filter(({ metadata }: Any) => metadata.aiSdk?.message).map(({ metadata }: Any) => metadata.aiSdk.digest));
+    const whole = new Set(
+      stored.filter(({ metadata }: Any) => metadata.aiSdk?.message).map(({ metadata }: Any) => metadata.aiSdk.digest),
+    );
     return stored.filter(({ metadata }: Any) => !whole.has(metadata.aiSdk?.digest));
   }
 
@@ -56,12 +62,32 @@ suite("kataStore", () => {
       parts: [
         { type: "step-start" },
         { type: "tool-a", toolCallId: "1", state: "output-available", input: {}, output: [1, null, "\0"], title: "A" },
-        { type: "tool-b", toolCallId: "2", state: "output-error", input: undefined, rawInput: { z: 1 }, errorText: "no" },
-        { type: "dynamic-tool", toolName: "c", toolCallId: "3", state: "output-available", input: { data: [1] }, output: "text" },
+        {
+          type: "tool-b",
+          toolCallId: "2",
+          state: "output-error",
+          input: undefined,
+          rawInput: { z: 1 },
+          errorText: "no",
+        },
+        {
+          type: "dynamic-tool",
+          toolName: "c",
+          toolCallId: "3",
+          state: "output-available",
+          input: { data: [1] },
+          output: "text",
+        },
         { type: "tool-d", toolCallId: "4", state: "input-available", input: { x: 1 } },
         { type: "tool-e", toolCallId: "5", state: "input-streaming", input: { y: "un" } },
         { type: "tool-f", toolCallId: "6", state: "approval-requested", input: {}, approval: { id: "ap" } },
-        { type: "tool-g", toolCallId: "7", state: "output-denied", input: {}, approval: { id: "aq", approved: false, reason: "no" } },
+        {
+          type: "tool-g",
+          toolCallId: "7",
+          state: "output-denied",
+          input: {},
+          approval: { id: "aq", approved: false, reason: "no" },
+        },
         { type: "tool-h", toolCallId: "8", state: "output-available", input: {}, output: 1, providerExecuted: true },
         { type: "source-url", sourceId: "s", url: "https://example.com", title: "Example" },
         { type: "source-document", sourceId: "t", mediaType: "text/plain", title: "T" },
@@ -94,7 +120,7 @@ suite("kataStore", () => {
       const store = kataStore(kata, { convertToModelMessages: convertToModelMessages6 as never });
       const chat = newChat();
 
-        await store.save(chat, MANY);
+      await store.save(chat, MANY);
 
       assert.deepEqual(await store.load(chat), json(MANY));
     });
@@ -106,7 +132,9 @@ suite("kataStore", () => {
       for (let budget = 1; budget <= totalTokens + 1; budget += 3) {
         const { data, repairs } = (await kata.window(id, { budget, format: "ai-sdk" })) as Any;
         assertTaken(data.messages);
-        const changed = repairs.filter(({ code }: Any) => !["call_answered", "empty_dropped", "role_changed"].includes(code));
+        const changed = repairs.filter(
+          ({ code }: Any) => !["call_answered", "empty_dropped", "role_changed"].includes(code),
+        );
         assert.deepEqual(changed, []);
       }
     });
@@ -131,14 +159,19 @@ suite("kataStore", () => {
     test("appends what is new, and reads no more than the newest", async () => {
       const { kata, broken } = clients();
       const chat = newChat();
-      const first = await broken.save(chat, Array.from({ length: 60 }, (_, at) => said(`u${at}`, "Hi")));
+      const first = await broken.save(
+        chat,
+        Array.from({ length: 60 }, (_, at) => said(`u${at}`, "Hi")),
+      );
       const before = await broken.load(chat);
       await stack.faults();
 
       const second = await broken.save(chat, [...before, called("a")]);
 
       assert.equal(second, first);
-      const requests = (await stack.seen()).map(({ method, path }) => `${method} ${path.replace(/.*\//, "").replace(/\?.*/, "")}`);
+      const requests = (await stack.seen()).map(
+        ({ method, path }) => `${method} ${path.replace(/.*\//, "").replace(/\?.*/, "")}`,
+      );
       assert.deepEqual(requests, ["POST contexts", "GET messages", "POST messages", "POST messages"]);
       assert.equal((await kata.getContext(first)).latestVersion, 63);
     });
@@ -214,13 +247,17 @@ suite("kataStore", () => {
       const chat = newChat();
       const kept = [said("u", "Hi"), called("a")];
       const id = await store.save(chat, kept);
-      const fails = (message: Any, kind: object) => assert.rejects(store.save(chat, [said("u", "Hi"), said("a", "new"), message]), kind);
+      const fails = (message: Any, kind: object) =>
+        assert.rejects(store.save(chat, [said("u", "Hi"), said("a", "new"), message]), kind);
 
       for (const output of ["x".repeat(2_000_000), '"'.repeat(600_000), "\0".repeat(400_000), "é".repeat(1_000_000)]) {
         await fails(called("b", output), { name: "RangeError" });
       }
       await fails({ id: "b", role: "robot", parts: [] }, { name: "AI_MessageConversionError" });
-      await fails({ id: "b", role: "user", parts: [{ type: "file", mediaType: "image/png", url: "no url" }] }, { name: "TypeError" });
+      await fails(
+        { id: "b", role: "user", parts: [{ type: "file", mediaType: "image/png", url: "no url" }] },
+        { name: "TypeError" },
+      );
 
       assert.deepEqual(await store.load(chat), kept);
       assert.equal((await contextOf(kata, chat)).id, id);
@@ -231,7 +268,10 @@ suite("kataStore", () => {
       for (const message of [
         called("a", "x".repeat(1_000_000)),
         said("u", "é".repeat(500_000)),
-        { ...said("u", ""), parts: [{ type: "file", mediaType: "image/png", url: `data:image/png;base64,${"A".repeat(1_000_000)}` }] },
+        {
+          ...said("u", ""),
+          parts: [{ type: "file", mediaType: "image/png", url: `data:image/png;base64,${"A".repeat(1_000_000)}` }],
+        },
       ] as UIMessage[]) {
         const chat = newChat();
         await store.save(chat, [message]);
@@ -242,11 +282,17 @@ suite("kataStore", () => {
     test("takes what is just small enough, and refuses the rest itself, whatever it is made of", async () => {
       const { store } = clients();
       const units = ['"', "\\", "\n", "\0", "é", "x"];
-      for (const make of [...units.map((unit) => (length: number) => called("a", unit.repeat(length))), (length: number) => said("a", '"'.repeat(length))]) {
+      for (const make of [
+        ...units.map((unit) => (length: number) => called("a", unit.repeat(length))),
+        (length: number) => said("a", '"'.repeat(length)),
+      ]) {
         let [length, refused] = [1_600_000, true];
         while (refused) {
           length = Math.floor(length * 0.8);
-          const error = await store.save(newChat(), [make(length)]).then(() => undefined, (error: Error) => error);
+          const error = await store.save(newChat(), [make(length)]).then(
+            () => undefined,
+            (error: Error) => error,
+          );
           if (error) assert.equal(error.name, "RangeError", `${length}: ${error.message}`);
           refused = error !== undefined;
         }
@@ -270,11 +316,16 @@ suite("kataStore", () => {
             await store.save(chat, before);
             await stack.faults(...Array(requests - 1).fill(null), fault);
 
-            const failed = await broken.save(chat, wanted).then(() => false, () => true);
+            const failed = await broken.save(chat, wanted).then(
+              () => false,
+              () => true,
+            );
             await stack.faults();
 
             const left = json(await store.load(chat));
-            const isBeginning = [before, wanted].some((list) => JSON.stringify(list.slice(0, left.length)) === JSON.stringify(left));
+            const isBeginning = [before, wanted].some(
+              (list) => JSON.stringify(list.slice(0, left.length)) === JSON.stringify(left),
+            );
             assert.ok(isBeginning, "of the old list or of the new");
             assert.ok(failed || left.length === wanted.length);
             const id = await store.save(chat, wanted);
@@ -324,7 +375,9 @@ suite("kataStore", () => {
       await store.save(chat, list.slice(0, 2));
 
       // Each is loaded, and saved with the rest, as two requests of one chat do.
-      await Promise.all([3, 4, 5, 6].map(async () => store.save(chat, [...(await store.load(chat)).slice(0, 2), ...list.slice(2)])));
+      await Promise.all(
+        [3, 4, 5, 6].map(async () => store.save(chat, [...(await store.load(chat)).slice(0, 2), ...list.slice(2)])),
+      );
 
       assert.deepEqual(await store.load(chat), list);
       assert.deepEqual(await strangers(kata, chat), []);
@@ -336,7 +389,11 @@ suite("kataStore", () => {
         const chat = newChat();
         const start = [said("u0", "Zero")];
         await store.save(chat, start);
-        const lists = Array.from({ length: 5 }, (_, at) => [...(at % 2 ? start : []), said(`u${at}`, `${at}`), called(`a${at}`)]);
+        const lists = Array.from({ length: 5 }, (_, at) => [
+          ...(at % 2 ? start : []),
+          said(`u${at}`, `${at}`),
+          called(`a${at}`),
+        ]);
 
         await Promise.all(lists.map((list) => store.save(chat, list)));
 
@@ -373,7 +430,9 @@ suite("kataStore", () => {
       assert.deepEqual([parentId, metadata, policy], [null, { customer: 17 }, { budget: 90 }]);
       const { data } = await kata.window(copy, { budget: 100_000, format: "ai-sdk" });
       assert.equal(data.system, "Be brief.");
-      const [before, after] = await Promise.all([messages.slice(0, 2), messages.slice(2)].map((some) => convertToModelMessages(some)));
+      const [before, after] = await Promise.all(
+        [messages.slice(0, 2), messages.slice(2)].map((some) => convertToModelMessages(some)),
+      );
       const notes = Array.from({ length: 257 }, (_, turn) => ({ role: "user", content: `note ${turn}` }));
       assert.deepEqual(data.messages, json([...before!, ...notes, ...after!]));
       await store.save(chat, messages.slice(0, 1));
@@ -401,20 +460,38 @@ suite("kataStore", () => {
         let array: UIMessage[] = [];
         let made = 0;
         const make = (id = ["", "same", `m${made}`][below(3)]!): UIMessage =>
-          [said(id, `${++made}`), called(id, ++made), said(id, `${++made}`, "assistant"), { id, role: "assistant", parts: [] } as UIMessage][below(4)]!;
+          [
+            said(id, `${++made}`),
+            called(id, ++made),
+            said(id, `${++made}`, "assistant"),
+            { id, role: "assistant", parts: [] } as UIMessage,
+          ][below(4)]!;
         const again = { status: 503, headers: { "Retry-After": "0" } };
         for (let change = 0; change < 40; change++) {
           const changed = [...array];
           const place = below(array.length || 1);
           switch (below(6)) {
-            case 0: changed.splice(array.length - below(3)); break;
-            case 1: if (array.length) changed[array.length - 1] = make(array.at(-1)!.id); break;
-            case 2: if (array.length) changed[place] = { ...array[place]!, metadata: { change } }; break;
-            case 3: changed.splice(place, 1); break;
-            case 4: changed.push(make()); break;
-            default: changed.push(make(), make());
+            case 0:
+              changed.splice(array.length - below(3));
+              break;
+            case 1:
+              if (array.length) changed[array.length - 1] = make(array.at(-1)!.id);
+              break;
+            case 2:
+              if (array.length) changed[place] = { ...array[place]!, metadata: { change } };
+              break;
+            case 3:
+              changed.splice(place, 1);
+              break;
+            case 4:
+              changed.push(make());
+              break;
+            default:
+              changed.push(make(), make());
           }
-          await stack.faults(...Array.from({ length: 12 }, () => [null, null, null, again, { ...again, after: true }][below(5)]));
+          await stack.faults(
+            ...Array.from({ length: 12 }, () => [null, null, null, again, { ...again, after: true }][below(5)]),
+          );
 
           await broken.save(chat, changed);
           array = changed;
@@ -426,7 +503,7 @@ suite("kataStore", () => {
         const { id } = await contextOf(kata, chat);
         const { data } = await kata.window(id, { budget: 100_000, format: "ai-sdk" });
         assertTaken(data.messages);
-        assert.deepEqual(data.messages, json((await convertToModelMessages(array))));
+        assert.deepEqual(data.messages, json(await convertToModelMessages(array)));
       });
     }
   });

@@ -2,7 +2,15 @@
 
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
-import { convertToModelMessages, generateId, jsonSchema, tool, ToolLoopAgent, toUIMessageStream, type UIMessage } from "ai";
+import {
+  convertToModelMessages,
+  generateId,
+  jsonSchema,
+  tool,
+  ToolLoopAgent,
+  toUIMessageStream,
+  type UIMessage,
+} from "ai";
 import { Client } from "kata-context";
 import { kataPrepareStep, kataStore } from "kata-context/ai-sdk";
 import { running } from "../stack.js";
@@ -25,7 +33,12 @@ suite("100 turns of an agent", () => {
       const number = Number(asked.match(/\d+/)[0]);
       const calls = prompt.at(-1).role === "tool" ? [] : [0, 1].slice(0, 1 + (number % 2));
       return calls.length
-        ? calls.map((at) => ({ type: "tool-call", toolCallId: `${number}-${at}`, toolName: "find_order", input: JSON.stringify({ number }) }))
+        ? calls.map((at) => ({
+            type: "tool-call",
+            toolCallId: `${number}-${at}`,
+            toolName: "find_order",
+            input: JSON.stringify({ number }),
+          }))
         : [{ type: "text", text: `Order ${number} has been shipped.` }];
     });
     let last: UIMessage[] = [];
@@ -38,10 +51,17 @@ suite("100 turns of an agent", () => {
       const agent = new ToolLoopAgent({ model, tools, prepareStep: kataPrepareStep({ client, contextId }) });
       const { stream } = await agent.stream({ messages: await convertToModelMessages(messages) });
       if (KILLED.has(turn) && turn % 2 === 0) await stack.kill(0.2);
-      await all(toUIMessageStream({ stream, originalMessages: messages, generateMessageId: generateId, onEnd: async (end) => {
-        last = end.messages;
-        await store.save("chat", last);
-      } }));
+      await all(
+        toUIMessageStream({
+          stream,
+          originalMessages: messages,
+          generateMessageId: generateId,
+          onEnd: async (end) => {
+            last = end.messages;
+            await store.save("chat", last);
+          },
+        }),
+      );
       assert.equal(last.length, 2 * turn + 2);
     }
 
@@ -49,7 +69,10 @@ suite("100 turns of an agent", () => {
     const [context] = await all(client.contexts({ externalId: "chat" }));
     const stored = await all(client.messages(context!.id, { limit: 1000 }));
     const results = stored.filter(({ role }) => role === "tool").map(({ toolCallId }) => toolCallId);
-    assert.deepEqual(results, Array.from({ length: TURNS }, (_, turn) => [`${turn}-0`, `${turn}-1`].slice(0, 1 + (turn % 2))).flat());
+    assert.deepEqual(
+      results,
+      Array.from({ length: TURNS }, (_, turn) => [`${turn}-0`, `${turn}-1`].slice(0, 1 + (turn % 2))).flat(),
+    );
     assert.equal(stored.length, 3 * TURNS + results.length);
   });
 });
