@@ -4,8 +4,8 @@
  * A UI message holds calls and their results, and a window holds whole units of both. So each is stored as the model
  * messages that it becomes, in the format ai-sdk, a result in each tool message. The last of them has the UI message in
  * its metadata: as text, as JSON takes more characters than the service does. Until that one is stored, the others are
- * no message of the chat: the next save goes on behind them, or forks before them. Each has a digest of its UI message
- * and all before it, so the newest tells whether the chat begins as what is saved does, whatever ids messages have.
+ * no message of the chat: a save that finds such forks before them. Each has a digest of its UI message and all before
+ * it, so the newest tells whether the chat begins as what is saved does, whatever ids messages have.
  */
 
 // Must never import more than types of it.
@@ -85,34 +85,31 @@ export function kataStore<UI extends UIMessage = UIMessage>(client: Client, opti
 
   async function store(chatId: string, items: Item<UI>[]): Promise<string> {
     let context = await client.createContext({ externalId: chatId, ...(options.policy && { policy: options.policy }) });
-    let { version, kept, cut, begun } = await compare(context.id, items);
+    let { version, kept, cut } = await compare(context.id, items);
     const added = await Promise.all(items.slice(kept).map(converted));
-    if (begun >= (added[0]?.parts.length ?? 0)) begun = 0;
-    if (cut && !begun) {
+    if (cut) {
       version = cut - 1;
       context = await branch(context, version);
     }
     for (const { digest, text, parts } of added) {
       const batches = [
-        { messages: parts.slice(begun, -1), aiSdk: { digest } },
+        { messages: parts.slice(0, -1), aiSdk: { digest } },
         { messages: parts.slice(-1), aiSdk: { digest, message: text } },
       ];
       for (const { messages, aiSdk } of batches.filter(({ messages }) => messages.length)) {
         const args = { format: "ai-sdk", metadata: { aiSdk }, expectedVersion: version } as const;
         version = (await client.append(context.id, messages, args)).at(-1)!.version;
       }
-      begun = 0;
     }
     return context.id;
   }
 
   /**
-   * What a context has of these: its latest version, how many of them it begins with, the version that the rest begins
-   * at, 0 for none, and how many parts of the next one a save that was cut off has left.
+   * What a context has of these: its latest version, how many of them it begins with, and the version that what else
+   * was saved begins at, 0 for none.
    */
   async function compare(contextId: string, items: Item<UI>[]) {
     const places = new Map(items.map(({ digest }, place) => [digest, place + 1]));
-    const others = [];
     let [version, kept, cut] = [0, 0, 0];
     for await (const stored of client.messages(contextId, { order: "desc", limit: 20 })) {
       version ||= stored.version;
@@ -121,11 +118,8 @@ export function kataStore<UI extends UIMessage = UIMessage>(client: Client, opti
       kept = (own.message !== undefined && places.get(own.digest)) || 0;
       if (kept) break;
       cut = stored.version;
-      others.push(own);
     }
-    const next = items[kept]?.digest;
-    const begun = others.every(({ digest, message }) => digest === next && message === undefined) ? others.length : 0;
-    return { version, kept, cut, begun };
+    return { version, kept, cut };
   }
 
   async function converted({ message, text, digest }: Item<UI>) {
@@ -245,7 +239,7 @@ export function kataPrepareStep({ client, contextId, system, countTokens = estim
   return async (step: Step): Promise<{ messages?: ModelMessage[]; instructions?: Instructions; system?: string }> => {
     let window = await read({});
     const { budget, policy } = window;
-    const units = unitsOf(newlySaid(step, window.pendingCalls), countTokens);
+    const units = unitsOf(newlySaid(step), countTokens);
     const tokens = units.reduce((sum, unit) => sum + unit.tokens, 0);
     const edge = window.tokensToEdge ?? 0;
     if (tokens > edge) {
@@ -266,27 +260,15 @@ function stepped(tokens: number, step: number): number {
   return step ? Math.ceil(tokens / step) * step : tokens;
 }
 
-/** What the run has said until this step, and what was said to it; of results in front of that, those still wanted. */
-function newlySaid(step: Step, pendingCalls: string[]): ModelMessage[] {
-  const { steps, responseMessages, messages, experimental_steeringMessages: steering = [] } = step;
+/** What the run has said until this step, and what was said to it: results first, where calls had waited for it. */
+function newlySaid({ steps, responseMessages, messages, experimental_steeringMessages = [] }: Step): ModelMessage[] {
+  // In 6 each step has what those before it said; before the first, only results may be new.
+  if (!responseMessages)
+    return steps.at(-1)?.response.messages ?? messages.slice(-1).filter(({ role }) => role === "tool");
   const said = steps.flatMap(({ response }) => response.messages);
-  let run: ModelMessage[];
-  if (responseMessages) {
-    const first = responseMessages.slice(0, responseMessages.length - said.length);
-    const later = steps.flatMap((each) => [...(each.experimental_steeringMessages ?? []), ...each.response.messages]);
-    run = [...first, ...later, ...steering];
-  } else {
-    // In 6 each step has what those before it said, and before the first only results may be new.
-    run = steps.at(-1)?.response.messages ?? messages.slice(-1).filter(({ role }) => role === "tool");
-  }
-  const spoken = run.findIndex(({ role }) => role !== "tool");
-  return run.flatMap((message, place) => {
-    if (message.role !== "tool" || (spoken >= 0 && place > spoken)) return [message];
-    const content = message.content.filter(
-      (part) => part.type === "tool-result" && pendingCalls.includes(part.toolCallId),
-    );
-    return content.length ? [{ ...message, content }] : [];
-  });
+  const first = responseMessages.slice(0, responseMessages.length - said.length);
+  const later = steps.flatMap((each) => [...(each.experimental_steeringMessages ?? []), ...each.response.messages]);
+  return [...first, ...later, ...experimental_steeringMessages];
 }
 
 /** Each message that is no tool message, with the tool messages behind it: they are never parted. */
@@ -301,7 +283,7 @@ function unitsOf(messages: ModelMessage[], countTokens: (message: ModelMessage) 
   return units;
 }
 
-/** A window without the answers that the service gave to calls, where the run begins with their results. */
+/** A window without the results that the run begins with: the service answers calls that wait, or has them, in 6. */
 function unanswered(window: ModelMessage[], said: ModelMessage[]): ModelMessage[] {
   const spoken = said.findIndex(({ role }) => role !== "tool");
   const first = spoken < 0 ? said : said.slice(0, spoken);

@@ -45,7 +45,11 @@ suite("kataPrepareStep", () => {
   const stack = running();
 
   const tools = {
-    find_order: tool({ inputSchema, execute: async ({ number }) => `order ${number} is ${"shipped ".repeat(20)}` }),
+    find_order: tool({
+      inputSchema,
+      execute: async ({ number }) =>
+        [1, 2, 3].map((item) => ({ order: number, item, status: "shipped", to: "12 Long Street" })),
+    }),
   };
 
   let chats = 0;
@@ -273,7 +277,7 @@ suite("kataPrepareStep", () => {
     }) as Any;
 
   for (const [name, approval, result] of [
-    ["approved", { approved: true }, "order 7"],
+    ["approved", { approved: true }, "Long Street"],
     ["denied", { approved: false, reason: "too dear" }, "too dear"],
   ] as const) {
     test(`sends the result of a call that was ${name}, once`, async () => {
