@@ -72,7 +72,7 @@ class Proxy:
         self._service = service
         self._faults: list[Any] = []
         self._seen: list[dict[str, Any]] = []
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._starting: asyncio.Task[None] | None = None
 
     async def serve(self, reader: StreamReader, writer: StreamWriter) -> None:
         """One request; the connection ends with its answer."""
@@ -98,10 +98,10 @@ class Proxy:
         if path.endswith("/faults"):
             self._faults, self._seen = content, []
         else:
+            if self._starting:
+                self._starting.cancel()  # killed before it was back
             await self._service.kill()
-            task = asyncio.create_task(self._start_again(content["seconds"]))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._starting = asyncio.create_task(self._start_again(content["seconds"]))
         return "{}"
 
     async def _start_again(self, seconds: float) -> None:

@@ -5,7 +5,8 @@ import logging
 import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
-from functools import cached_property, wraps
+from functools import cache, cached_property, wraps
+from ssl import SSLContext
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, Unpack
 
 import httpx2
@@ -81,6 +82,12 @@ class _Either(Generic[H]):
             raise error
         logger.debug("%s %s again in %.1f s: %s", request.method, request.path, seconds, error)
         return seconds
+
+
+@cache
+def _certificates() -> SSLContext:
+    """Whom to trust; read once, as that takes 50 ms and more."""
+    return httpx2.create_ssl_context()
 
 
 def _answer(response: httpx2.Response) -> Answer:
@@ -166,7 +173,7 @@ class Client(_Either[httpx2.Client]):
 
     @cached_property
     def _http(self) -> httpx2.Client:
-        return self._given or httpx2.Client()
+        return self._given or httpx2.Client(verify=_certificates())
 
     create_context = _call(requests.create_context)
     get_context = _call(requests.get_context)
@@ -267,8 +274,8 @@ class AsyncClient(_Either[httpx2.AsyncClient]):
         loop = asyncio.get_running_loop()
         if loop not in self._of_loops:
             for closed in [each for each in self._of_loops if each.is_closed()]:
-                del self._of_loops[closed]
-            self._of_loops[loop] = httpx2.AsyncClient()
+                self._of_loops.pop(closed, None)
+            self._of_loops[loop] = httpx2.AsyncClient(verify=_certificates())
         return self._of_loops[loop]
 
     async def _send(self, request: Request[T]) -> T:
