@@ -101,7 +101,7 @@ def test_a_case(case: dict[str, Any], kind: str, stack: Stack, kata: Client, uni
     result, error = None, None
     try:
         result = called(kind, stack.proxy, case, [*where, *sent], arguments)
-    except (KataError, ValueError) as raised:
+    except (KataError, ValueError, TypeError) as raised:
         error = raised
     seen = stack.seen()
     keys = list(dict.fromkeys(request["key"] for request in seen))
@@ -115,7 +115,7 @@ def test_a_case(case: dict[str, Any], kind: str, stack: Stack, kata: Client, uni
     if expect.keys() - found.keys() - {"error", "refused"}:
         found |= afterwards(kata, context, unique, sent[0] if case["call"] == "append" else [])
 
-    if isinstance(error, ValueError):
+    if isinstance(error, ValueError | TypeError):
         assert expect.pop("refused", False), error
     else:
         assert getattr(error, "code", None) == expect.pop("error", None), error

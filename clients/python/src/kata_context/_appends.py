@@ -23,18 +23,22 @@ def parts(
     """The requests of an append, each to be sent once stored has what those before it have stored.
 
     Those behind the first have keys made of the call's, and expect what the one before has left if the caller expects
-    anything; the last has context_metadata. Raises ValueError for what is no JSON, before the first.
+    anything; the last has context_metadata. Raises ValueError and TypeError for what cannot be sent, before the first.
     """
     given = list(messages)
+    if not all(isinstance(message, Mapping) for message in given):
+        raise TypeError("messages are a list of dicts")
     texts = [dump(message) for message in given]
     members = {**arguments}
     given_key = members.pop("idempotency_key", None)
-    key = str(uuid4()) if given_key is None else given_key
+    key = str(uuid4() if given_key is None else given_key)
     last = {name: members.pop(name) for name in ("context_metadata",) if name in members}
     counts = members.pop("token_counts", None)
     ends = [0, *_cuts(given, texts, members), len(given)]
     if len(ends) > 2 and len(key) > MAX_KEY:
         raise ValueError(f"more messages than one append takes need a key of at most {MAX_KEY} characters")
+    if counts is not None and len(counts) != len(given):
+        raise ValueError("token_counts has one for each message")
     for start, end in pairwise(ends):
         if start and (members.pop("if_match", None) is not None or members.get("expected_version") is not None):
             members["expected_version"] = stored[-1]["version"]

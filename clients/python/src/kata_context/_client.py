@@ -3,9 +3,10 @@
 import asyncio
 import logging
 import os
+import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
-from functools import cache, cached_property, wraps
+from functools import cache, wraps
 from ssl import SSLContext
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, Unpack
 
@@ -13,7 +14,7 @@ import httpx2
 
 from kata_context import _requests as requests
 from kata_context._appends import parts
-from kata_context._requests import Answer, Page, Request, pause
+from kata_context._requests import Page, Request, pause
 from kata_context.errors import ConnectionFailed, KataError
 from kata_context.types import AppendMessagesArguments, Message
 
@@ -22,6 +23,15 @@ T = TypeVar("T")
 H = TypeVar("H", httpx2.Client, httpx2.AsyncClient)
 
 VERSION = "0.1.0"
+
+# Bytes; the service's are of 4.5 MB at most.
+LONGEST_ANSWER = 16_000_000
+
+# Seconds: what waits for longer is refused by sockets, some time.
+LONGEST_TIMEOUT = 86_400.0
+
+# What a request fails with.
+FAILURES = (httpx2.RequestError, TimeoutError, KataError)
 
 logger = logging.getLogger("kata_context")
 
@@ -41,23 +51,26 @@ class _Either(Generic[H]):
         """Calls url, or else KATA_CONTEXT_URL, or else what `make dev` serves; api_key or else KATA_CONTEXT_API_KEY.
 
         timeout is in seconds, of each request and not of the call, which fails when max_retries more have failed.
-        http_client brings proxies, certificates and the like. Raises ValueError for a url or key that is none.
+        http_client brings proxies, certificates and the like. Raises ValueError for a url, key or timeout that is none.
         """
-        self.url = (url or os.environ.get("KATA_CONTEXT_URL") or "http://127.0.0.1:3000").rstrip("/")
-        if not self.url.startswith(("http://", "https://")):
-            raise ValueError("the service's URL starts with http:// or https://")
+        self.url = (url or os.environ.get("KATA_CONTEXT_URL") or "http://127.0.0.1:3000").strip().rstrip("/")
+        if not re.fullmatch(r"(?i:https?)://[^\s/?#@\\]+(/[^\s?#\\]*)?", self.url):
+            raise ValueError("the service's URL starts with http:// or https://, and has no user and no query")
         key = (api_key or os.environ.get("KATA_CONTEXT_API_KEY") or "").strip()
         if not (key.isascii() and key.isprintable()):
             raise ValueError("the API key has characters that no header takes")
+        if not timeout > 0:
+            raise ValueError("timeout is a number of seconds above 0")
         self.max_retries = max_retries
-        self._headers = {"User-Agent": f"kata-context-python/{VERSION}"}
+        self._headers = httpx2.Headers({"User-Agent": f"kata-context-python/{VERSION}", "Accept-Encoding": "gzip"})
         if key:
-            self._headers["Authorization"] = f"Bearer {key}"
-        self._timeout = timeout
+            self._headers["Authorization"] = f"Bearer {key}"  # which no repr of Headers shows
+        self._timeout = min(timeout, LONGEST_TIMEOUT)
         self._given: H | None = http_client
+        self._own: dict[Any, H] = {}  # by what their connections belong to
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({httpx2.URL(self.url)!r})"  # which hides a password, and no key
+        return f"{type(self).__name__}({self.url!r})"
 
     def _sent(self, request: Request[Any]) -> dict[str, Any]:
         """The request as httpx2 takes it."""
@@ -65,7 +78,7 @@ class _Either(Generic[H]):
             "method": request.method,
             "url": self.url + request.path,
             "params": request.query,
-            "headers": {**self._headers, **request.headers},
+            "headers": httpx2.Headers([*self._headers.items(), *request.headers.items()]),
             "content": request.body,
             "timeout": self._timeout,
             "follow_redirects": False,
@@ -74,7 +87,7 @@ class _Either(Generic[H]):
     def _pause(self, request: Request[Any], error: Exception, attempts: int) -> float:
         """Seconds to wait after the attempts-th request has failed; raises the error where it was the last."""
         if not isinstance(error, KataError):
-            error, cause = ConnectionFailed(f"{type(error).__name__}: {error}"), error
+            error, cause = ConnectionFailed(f"{type(error).__name__}: {error}".rstrip(": ")), error
             error.__cause__ = cause
         error.idempotency_key = request.key
         seconds = pause(error, attempts) if attempts <= self.max_retries else None
@@ -90,8 +103,11 @@ def _certificates() -> SSLContext:
     return httpx2.create_ssl_context()
 
 
-def _answer(response: httpx2.Response) -> Answer:
-    return Answer(response.status_code, response.headers, response.content)
+def _check(response: httpx2.Response) -> None:
+    """Raises httpx2.DecodingError for an answer that unpacks to what none may know."""
+    packed = response.headers.get("content-encoding", "gzip")
+    if packed not in {"gzip", "identity"}:
+        raise httpx2.DecodingError(f"packed with {packed}, which was not asked for")
 
 
 class Pages(Generic[T]):
@@ -171,10 +187,6 @@ def _async_listing(make: Callable[P, Request[Page[T]]]) -> "Callable[Concatenate
 class Client(_Either[httpx2.Client]):
     """Calls the service and waits for the answers; threads may share it. Calls raise KataError."""
 
-    @cached_property
-    def _http(self) -> httpx2.Client:
-        return self._given or httpx2.Client(verify=_certificates())
-
     create_context = _call(requests.create_context)
     get_context = _call(requests.get_context)
     update_context = _call(requests.update_context)
@@ -214,22 +226,38 @@ class Client(_Either[httpx2.Client]):
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @property
+    def _http(self) -> httpx2.Client:
+        """Of this process: on a connection that a fork shares, each would read what the other has asked for."""
+        if self._given:
+            return self._given
+        process = os.getpid()
+        return self._own.get(process) or self._own.setdefault(process, httpx2.Client(verify=_certificates()))
+
     def _send(self, request: Request[T]) -> T:
         attempts = 0
         while True:
             attempts += 1
             try:
-                return request.result(_answer(self._http.request(**self._sent(request))), attempts)
-            except (httpx2.RequestError, KataError) as error:
+                return self._ask(request, attempts)
+            except FAILURES as error:
                 time.sleep(self._pause(request, error, attempts))
+
+    def _ask(self, request: Request[T], attempt: int) -> T:
+        until, content = time.monotonic() + self._timeout, bytearray()
+        with self._http.stream(**self._sent(request)) as response:
+            _check(response)
+            for piece in response.iter_bytes():
+                content += piece
+                if len(content) > LONGEST_ANSWER:
+                    break
+                if time.monotonic() > until:
+                    raise TimeoutError
+        return request.result(response.status_code, response.headers, content, attempt)
 
 
 class AsyncClient(_Either[httpx2.AsyncClient]):
     """The same to be awaited; may be used from several event loops. Calls raise KataError."""
-
-    @cached_property
-    def _of_loops(self) -> dict[asyncio.AbstractEventLoop, httpx2.AsyncClient]:
-        return {}  # a connection belongs to the event loop that opened it
 
     create_context = _async_call(requests.create_context)
     get_context = _async_call(requests.get_context)
@@ -259,7 +287,7 @@ class AsyncClient(_Either[httpx2.AsyncClient]):
     async def close(self) -> None:
         """Closes its connections of this event loop."""
         await self._http.aclose()
-        self._of_loops.pop(asyncio.get_running_loop(), None)
+        self._own.pop(asyncio.get_running_loop(), None)
 
     async def __aenter__(self) -> Self:
         return self
@@ -269,20 +297,31 @@ class AsyncClient(_Either[httpx2.AsyncClient]):
 
     @property
     def _http(self) -> httpx2.AsyncClient:
+        """Of this event loop, to which its connections belong."""
         if self._given:
             return self._given
         loop = asyncio.get_running_loop()
-        if loop not in self._of_loops:
-            for closed in [each for each in self._of_loops if each.is_closed()]:
-                self._of_loops.pop(closed, None)
-            self._of_loops[loop] = httpx2.AsyncClient(verify=_certificates())
-        return self._of_loops[loop]
+        if loop not in self._own:
+            for closed in [each for each in tuple(self._own) if each.is_closed()]:
+                self._own.pop(closed, None)
+            self._own[loop] = httpx2.AsyncClient(verify=_certificates())
+        return self._own[loop]
 
     async def _send(self, request: Request[T]) -> T:
         attempts = 0
         while True:
             attempts += 1
             try:
-                return request.result(_answer(await self._http.request(**self._sent(request))), attempts)
-            except (httpx2.RequestError, KataError) as error:
+                return await self._ask(request, attempts)
+            except FAILURES as error:
                 await asyncio.sleep(self._pause(request, error, attempts))
+
+    async def _ask(self, request: Request[T], attempt: int) -> T:
+        content = bytearray()
+        async with asyncio.timeout(self._timeout), self._http.stream(**self._sent(request)) as response:
+            _check(response)
+            async for piece in response.aiter_bytes():
+                content += piece
+                if len(content) > LONGEST_ANSWER:
+                    break
+        return request.result(response.status_code, response.headers, content, attempt)

@@ -5,8 +5,9 @@ import random
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import index
 from types import MappingProxyType
-from typing import Any, Generic, TypedDict, TypeVar, Unpack
+from typing import Any, Generic, TypedDict, TypeVar, Unpack, cast
 from uuid import uuid4
 
 from kata_context import types
@@ -34,15 +35,6 @@ class Page(TypedDict, Generic[T]):
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What came back; headers by their names in lower case."""
-
-    status: int
-    headers: Mapping[str, str]
-    content: bytes
-
-
-@dataclass(frozen=True)
 class Request(Generic[T]):
     """What is sent, and how its answer is read; `key` is what all of the call may be repeated with."""
 
@@ -57,27 +49,29 @@ class Request(Generic[T]):
     deletes: bool = False
 
     def at(self, cursor: str | int | None) -> "Request[T]":
-        """The same for the page at cursor."""
+        """The same for the page at cursor. Raises ProblemError where that is this one, lest a list has no end."""
+        if self.query.get("cursor") == str(cursor):
+            raise ProblemError(200, {"detail": "the list does not go on: its next page is the one before"})
         return replace(self, query={**self.query, "cursor": str(cursor)})
 
-    def result(self, answer: Answer, attempts: int) -> T:
+    def result(self, status: int, headers: Mapping[str, str], text: bytes | bytearray, attempts: int) -> T:
         """What the attempts-th answer says. Raises NotModified and ProblemError."""
-        etag, retry_after = answer.headers.get("etag", ""), answer.headers.get("retry-after", "")
-        if answer.status == 304:
+        etag, retry_after = headers.get("etag", ""), headers.get("retry-after", "")
+        if status == 304:
             raise NotModified(etag)
         try:
-            content = json.loads(answer.content)
-            if answer.status in self.expects:
+            content = json.loads(text)
+            if status in self.expects:
                 return self.read(content, etag)
         except (ValueError, TypeError, LookupError, RecursionError):
             content = None  # of something in between: no JSON, or none that the service answers
         problem = content if isinstance(content, dict) else {}
         code = str(problem.get("code"))
         if self.deletes and attempts > 1 and code == "context_not_found":
-            return self.read({"data": None}, etag)  # one before it did it, and had no answer
-        kind = ProblemError.by_code.get(code, Unavailable if answer.status in AGAIN else ProblemError)
+            return cast("T", None)  # one before it did it, and had no answer
+        kind = ProblemError.by_code.get(code, Unavailable if status in AGAIN else ProblemError)
         seconds = float(retry_after) if re.fullmatch("[0-9]{1,9}", retry_after) else None
-        raise kind(answer.status, problem, seconds, attempts)
+        raise kind(status, problem, seconds, attempts)
 
 
 def pause(error: KataError, attempts: int) -> float | None:
@@ -194,12 +188,12 @@ def compactions(
 
 def get_compaction(context_id: str, number: int) -> Request[types.Compaction]:
     """Reads a compaction."""
-    return request("GET", path(context_id, "compactions", int(number)), data, {})
+    return request("GET", path(context_id, "compactions", index(number)), data, {})
 
 
 def undo_compaction(context_id: str, number: int) -> Request[types.Compaction]:
     """Makes windows as if it had never been."""
-    return request("DELETE", path(context_id, "compactions", int(number)), data, {})
+    return request("DELETE", path(context_id, "compactions", index(number)), data, {})
 
 
 def fork(context_id: str, **arguments: Unpack[types.ForkContextArguments]) -> Request[types.TaggedContext]:
@@ -222,7 +216,7 @@ def health(**arguments: Unpack[types.GetHealthArguments]) -> Request[types.Healt
 
 def data(content: Any, _: str) -> Any:
     """What most answers have."""
-    return content["data"]
+    return _need(content["data"], dict, list)
 
 
 def tagged_data(content: Any, etag: str) -> Any:
@@ -237,9 +231,17 @@ def tagged(content: Any, etag: str) -> Any:
 
 def page(content: Any, _: str) -> Any:
     """A page of a list."""
-    return {name: content[name] for name in ("data", "nextCursor", "hasMore")}
+    if content["hasMore"]:
+        _need(content["nextCursor"], str, int)
+    return {**content, "data": _need(content["data"], list)}
 
 
 def whole(content: Any, _: str) -> Any:
     """Health, which has no data."""
     return {**content, "status": content["status"]}
+
+
+def _need(value: Any, *kinds: type) -> Any:
+    if not isinstance(value, kinds):
+        raise TypeError
+    return value
