@@ -1,6 +1,6 @@
 /** An append as the requests that it takes. Nothing here does I/O. */
 
-import { data, dump, newKey, path, request, type Request } from "./requests.js";
+import { dump, list, newKey, path, request, type Request } from "./requests.js";
 import type { AppendMessagesArguments, Message } from "./schema.js";
 
 // What the service takes at once: 1,000 messages and, with 400 bytes of the answer for each, 4,500,000 bytes; less
@@ -27,12 +27,14 @@ export function* parts(
 ): Generator<Request<Message[]>> {
   const { idempotencyKey, ifMatch, contextMetadata, tokenCounts, ...members } = args;
   const given = [...messages];
+  if (!given.every((message) => typeof message === "object" && message)) throw new TypeError("messages are objects");
   const texts = given.map((message) => dump(message));
   const key = `${idempotencyKey ?? newKey()}`;
   const starts = [0, ...cuts(given, texts, members)];
   if (starts.length > 1 && key.length > MAX_KEY) {
     throw new TypeError(`more messages than one append takes need a key of at most ${MAX_KEY} characters`);
   }
+  if (tokenCounts && tokenCounts.length !== given.length) throw new TypeError("tokenCounts has one for each message");
   for (const [part, start] of starts.entries()) {
     const end = starts[part + 1] ?? given.length;
     if (part && (ifMatch ?? members.expectedVersion) != null) members.expectedVersion = stored.at(-1)!.version;
@@ -44,7 +46,7 @@ export function* parts(
       contextMetadata: end === given.length ? contextMetadata : undefined,
     };
     const text = `[${texts.slice(start, end).join(",")}]`;
-    yield { ...request("POST", path(contextId, "messages"), data<Message[]>, own, text), key };
+    yield { ...request("POST", path(contextId, "messages"), list<Message>, own, text), key };
   }
 }
 

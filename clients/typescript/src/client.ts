@@ -2,11 +2,14 @@
 
 import { parts } from "./appends.js";
 import { ConnectionFailed, ContextNotFound, KataError } from "./errors.js";
-import { CONTEXTS, data, type Page, page, path, pause, request, type Request } from "./requests.js";
+import { at, CONTEXTS, data, type Page, page, path, pause, request, type Request } from "./requests.js";
 import { result, tagged, taggedData, whole } from "./requests.js";
 import type * as types from "./schema.js";
 
 const VERSION = "0.1.0";
+
+// Characters; the service's are of 4.5 MB at most.
+const LONGEST_ANSWER = 16_000_000;
 
 // Milliseconds: a longer timer would be over at once.
 const LONGEST_TIMER = 2 ** 31 - 1;
@@ -45,17 +48,20 @@ export type Window<F extends types.Format = "kata"> = types.Figures & { data: Wi
 
 /** A list, of which each page is read when iteration comes to it. */
 export class Pages<T> implements AsyncIterable<T> {
-  readonly #read: (cursor?: Page<T>["nextCursor"]) => Promise<Page<T>>;
+  readonly #send: (request: Request<Page<T>>) => Promise<Page<T>>;
+  readonly #first: Request<Page<T>>;
 
-  constructor(read: (cursor?: Page<T>["nextCursor"]) => Promise<Page<T>>) {
-    this.#read = read;
+  constructor(send: (request: Request<Page<T>>) => Promise<Page<T>>, first: Request<Page<T>>) {
+    [this.#send, this.#first] = [send, first];
   }
 
   /** Its pages, which may be shorter than limit, or empty. */
   async *pages(): AsyncGenerator<T[], void, undefined> {
-    let page: Page<T> | undefined;
-    do yield (page = await this.#read(page?.nextCursor)).data;
-    while (page.hasMore);
+    for (let request: Request<Page<T>> | undefined = this.#first; request; ) {
+      const page: Page<T> = await this.#send(request);
+      yield page.data;
+      request = page.hasMore ? at(request, page.nextCursor) : undefined;
+    }
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<T, void, undefined> {
@@ -117,7 +123,8 @@ export class Client {
   /** Lists messages, oldest first. limit is of a page. */
   messages(contextId: string, args: types.ListMessagesArguments & { include: "native" }): Pages<types.NativeMessage>;
   messages(contextId: string, args?: types.ListMessagesArguments): Pages<types.Message>;
-  messages(contextId: string, args: types.ListMessagesArguments = {}): Pages<types.Message> {
+  // any: of the one kind or the other
+  messages(contextId: string, args: types.ListMessagesArguments = {}): Pages<any> {
     return this.#list(path(contextId, "messages"), args);
   }
 
@@ -197,9 +204,7 @@ export class Client {
   }
 
   #list<T>(where: string, args: Options): Pages<T> {
-    const first = request("GET", where, page<T>, args);
-    const at = (cursor: unknown) => ({ ...first, query: { ...first.query, cursor: `${cursor}` } });
-    return new Pages((cursor) => this.#send(cursor === undefined ? first : at(cursor), args));
+    return new Pages((request) => this.#send(request, args), request("GET", where, page<T>, args));
   }
 
   async #send<T>(request: Request<T>, { signal, timeoutMs = this.timeoutMs }: Options): Promise<T> {
@@ -229,8 +234,19 @@ export class Client {
     const search = Object.keys(query).length ? `?${new URLSearchParams(query)}` : "";
     const sent = { method, headers: { ...this.#headers, ...headers }, ...(body && { body }) };
     const response = await fetch(this.url + path + search, { ...sent, redirect: "manual", signal });
-    return [response, await response.text()];
+    return [response, await read(response)];
   }
+}
+
+/** The text of an answer, cut off where it is longer than any of the service's. */
+async function read(response: Response): Promise<string> {
+  if (!response.body) return response.text(); // not every fetch has streams
+  const [reader, decoder] = [response.body.getReader(), new TextDecoder()];
+  let text = "";
+  for (let piece; text.length <= LONGEST_ANSWER && !(piece = await reader.read()).done; ) {
+    text += decoder.decode(piece.value, { stream: true });
+  }
+  return text + decoder.decode();
 }
 
 /** Waits for ms, or until one of the signals is aborted. */

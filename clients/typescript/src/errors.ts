@@ -73,80 +73,73 @@ export class ProblemError extends KataError {
   }
 }
 
-function define(kind: typeof ProblemError, name: string, codes: string): void {
-  kind.prototype.name = name;
-  for (const code of codes.split(" ")) ProblemError.byCode.set(code, kind);
-}
-
-const INVALID = "malformed_json invalid_body invalid_request invalid_parameter invalid_header invalid_id";
-
 /** The request is not what the service takes; `errors` names the places. */
-export class InvalidRequest extends ProblemError {
-  static { define(this, "InvalidRequest", INVALID); }
-}
+export class InvalidRequest extends ProblemError {}
 
 /** The service has keys, and the request carries none of them. */
-export class Unauthorized extends ProblemError {
-  static { define(this, "Unauthorized", "unauthorized"); }
-}
+export class Unauthorized extends ProblemError {}
 
 /** There is no context with this id, or it has been deleted. */
-export class ContextNotFound extends ProblemError {
-  static { define(this, "ContextNotFound", "context_not_found"); }
-}
+export class ContextNotFound extends ProblemError {}
 
 /** The context has no compaction of this number. */
-export class CompactionNotFound extends ProblemError {
-  static { define(this, "CompactionNotFound", "compaction_not_found"); }
-}
+export class CompactionNotFound extends ProblemError {}
 
 /** Somebody else has written; currentVersion, the context's latest, says where it is. */
 export class VersionConflict extends ProblemError {
-  static { define(this, "VersionConflict", "version_conflict precondition_failed"); }
-
   readonly currentVersion = this.problem["currentVersion"] as number | undefined;
 }
 
 /** Somebody else has compacted, or undone it; currentNumber is of the compaction in force, 0 for none. */
 export class CompactionConflict extends ProblemError {
-  static { define(this, "CompactionConflict", "compaction_conflict"); }
-
   readonly currentNumber = this.problem["currentNumber"] as number | undefined;
 }
 
 /** An ancestor of this fork has made the compaction, and only there can it be undone. */
-export class CompactionNotOwned extends ProblemError {
-  static { define(this, "CompactionNotOwned", "compaction_not_owned"); }
-}
+export class CompactionNotOwned extends ProblemError {}
 
 /** Another living context has this external id. */
-export class ExternalIdTaken extends ProblemError {
-  static { define(this, "ExternalIdTaken", "external_id_taken"); }
-}
+export class ExternalIdTaken extends ProblemError {}
 
 /** The context has no external id that could move to a fork. */
-export class ExternalIdMissing extends ProblemError {
-  static { define(this, "ExternalIdMissing", "external_id_missing"); }
-}
+export class ExternalIdMissing extends ProblemError {}
 
 /** The fork would have more ancestors than the service walks. */
-export class ForkTooDeep extends ProblemError {
-  static { define(this, "ForkTooDeep", "fork_too_deep"); }
-}
+export class ForkTooDeep extends ProblemError {}
 
 /** The body, or the answer to it, is larger than the service carries. */
-export class PayloadTooLarge extends ProblemError {
-  static { define(this, "PayloadTooLarge", "payload_too_large"); }
-}
+export class PayloadTooLarge extends ProblemError {}
 
 /** This idempotency key came with another payload before. */
-export class IdempotencyKeyReused extends ProblemError {
-  static { define(this, "IdempotencyKeyReused", "idempotency_key_reused"); }
-}
-
-const PASSING = "database_unavailable database_timeout pool_exhausted not_configured migrations_pending";
+export class IdempotencyKeyReused extends ProblemError {}
 
 /** The service could not serve, and the retries are used up: a write may or may not have been stored. */
-export class Unavailable extends ProblemError {
-  static { define(this, "Unavailable", PASSING); }
+export class Unavailable extends ProblemError {}
+
+const KINDS: [kind: typeof ProblemError, name: string, codes: string][] = [
+  [
+    InvalidRequest,
+    "InvalidRequest",
+    "malformed_json invalid_body invalid_request invalid_parameter invalid_header invalid_id",
+  ],
+  [Unauthorized, "Unauthorized", "unauthorized"],
+  [ContextNotFound, "ContextNotFound", "context_not_found"],
+  [CompactionNotFound, "CompactionNotFound", "compaction_not_found"],
+  [VersionConflict, "VersionConflict", "version_conflict precondition_failed"],
+  [CompactionConflict, "CompactionConflict", "compaction_conflict"],
+  [CompactionNotOwned, "CompactionNotOwned", "compaction_not_owned"],
+  [ExternalIdTaken, "ExternalIdTaken", "external_id_taken"],
+  [ExternalIdMissing, "ExternalIdMissing", "external_id_missing"],
+  [ForkTooDeep, "ForkTooDeep", "fork_too_deep"],
+  [PayloadTooLarge, "PayloadTooLarge", "payload_too_large"],
+  [IdempotencyKeyReused, "IdempotencyKeyReused", "idempotency_key_reused"],
+  [
+    Unavailable,
+    "Unavailable",
+    "database_unavailable database_timeout pool_exhausted not_configured migrations_pending",
+  ],
+];
+for (const [kind, name, codes] of KINDS) {
+  kind.prototype.name = name;
+  for (const code of codes.split(" ")) ProblemError.byCode.set(code, kind);
 }

@@ -60,6 +60,13 @@ export function result<T>(request: Request<T>, { status, headers }: Response, te
   throw new kind(status, problem, /^\d{1,9}$/.test(retryAfter) ? Number(retryAfter) : undefined, attempts);
 }
 
+/** The same for the page at cursor. Throws ProblemError where that is this one, lest a list has no end. */
+export function at<T>(request: Request<T>, cursor: string | number | null): Request<T> {
+  const query = { ...request.query, cursor: `${cursor}` };
+  if (request.query["cursor"] !== query.cursor) return { ...request, query };
+  throw new ProblemError(200, { detail: "the list does not go on: its next page is the one before" });
+}
+
 /** Milliseconds until a request is sent again whose attempts-th outcome was an error; undefined where it is final. */
 export function pause(error: KataError, attempts: number): number | undefined {
   const spread = 1 - Math.random() / 4; // keeps clients apart
@@ -136,12 +143,15 @@ function onlyJson(this: unknown, name: string, value: unknown): unknown {
 // --- How answers are read. What lacks the members is no answer of the service.
 
 function need<T>(value: T, type = "object"): T {
-  if (typeof value !== type || value === null) throw new TypeError("no answer of the service");
-  return value;
+  if ((Array.isArray(value) ? "array" : typeof value) === type && value !== null) return value;
+  throw new TypeError("no answer of the service");
 }
 
 /** What most answers have. */
 export const data = <T>(content: { data: T }) => need(content.data);
+
+/** What an append has. */
+export const list = <T>(content: { data: T[] }) => need(content.data, "array");
 
 /** A context with its ETag. */
 export const taggedData = <T>(content: { data: T }, etag: string) => ({ ...need(content.data), etag });
@@ -155,8 +165,8 @@ export const tagged = <T extends { usedTokens: number }>(content: T, etag: strin
 
 /** A page of a list. */
 export const page = <T>({ data, nextCursor, hasMore }: Page<T>) => ({
-  data: need(data),
-  nextCursor: nextCursor ?? null,
+  data: need(data, "array"),
+  nextCursor: hasMore ? need(nextCursor, typeof nextCursor === "number" ? "number" : "string") : null,
   hasMore: need(hasMore, "boolean"),
 });
 

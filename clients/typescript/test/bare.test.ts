@@ -9,7 +9,7 @@ import { running } from "./stack.js";
 const DIST = new URL("../../dist/", import.meta.url);
 const stack = running();
 
-const GLOBALS = { AbortController, clearTimeout, crypto, setTimeout, TextEncoder, URLSearchParams };
+const GLOBALS = { AbortController, clearTimeout, crypto, setTimeout, TextDecoder, TextEncoder, URLSearchParams };
 
 // any: a module that is loaded by hand has no types
 /** The package in a realm of its own, whose fetch minds by whom it is called, as a browser's does. */

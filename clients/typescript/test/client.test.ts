@@ -7,6 +7,7 @@ import { createServer, type RequestListener } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterEach, beforeEach, suite, test } from "node:test";
 import { inspect } from "node:util";
+import { gzipSync } from "node:zlib";
 import * as all from "kata-context";
 import { Client, type ClientOptions, ConnectionFailed, KataError, type NewMessage, ProblemError } from "kata-context";
 import { running } from "./stack.js";
@@ -326,6 +327,39 @@ suite("aborts", () => {
   });
 });
 
+suite("answers without end", () => {
+  const read = (url: string) => refusal(new Client({ url, maxRetries: 0, timeoutMs: 60_000 }).getContext("x"));
+
+  test("an answer longer than any of the service's is not read to its end", { timeout: 30_000 }, async () => {
+    const pouring: RequestListener = (_, response) => {
+      const pour = () => {
+        while (response.write(" ".repeat(65_536)));
+      };
+      response.on("drain", pour);
+      pour();
+    };
+    await serving(pouring, async (url) => assert.equal(((await read(url)) as ProblemError).code, "http_200"));
+  });
+
+  test("an answer that unpacks to far more is not unpacked to its end", { timeout: 30_000 }, async () => {
+    const bomb = gzipSync(Buffer.alloc(400_000_000, " "));
+    const packed: RequestListener = (_, response) => response.writeHead(200, { "Content-Encoding": "gzip" }).end(bomb);
+    await serving(packed, async (url) => {
+      const before = process.memoryUsage.rss();
+      const error = await read(url);
+
+      assert.equal((error as ProblemError).code, "http_200");
+      assert.ok(process.memoryUsage.rss() - before < 200_000_000);
+    });
+  });
+
+  test("a fetch without streams is read all the same", async () => {
+    const answer = { status: 200, headers: new Headers(), text: async () => '{"status": "healthy"}' } as Response;
+
+    assert.equal((await new Client({ url: "http://x", fetch: async () => answer }).health()).status, "healthy");
+  });
+});
+
 suite("timeouts", () => {
   test("a request that is not answered in time is given up before the next one", { timeout: 20_000 }, async () => {
     const events: string[] = [];
@@ -442,20 +476,6 @@ suite("lists", () => {
     const sizes: number[] = [];
     for await (const page of list.pages()) sizes.push(page.length);
     assert.deepEqual(sizes, [4, 4, 2]);
-  });
-
-  test("a list that says there is more, and not where, is no endless one", async () => {
-    const pages = ['{"data": [1], "hasMore": true}', '{"code": "invalid_parameter"}'];
-    const asked: string[] = [];
-    const fetch = async (url: string) => {
-      asked.push(url);
-      return new Response(pages.shift(), { status: pages.length ? 200 : 400 });
-    };
-    const list = new Client({ url: "http://x", fetch }).messages("x").pages();
-    await list.next();
-
-    assert.equal((await refusal(list.next())).name, "InvalidRequest");
-    assert.deepEqual(asked.map((url) => new URL(url).search), ["", "?cursor=null"]);
   });
 
   test("native messages come with what the provider gave", async () => {
