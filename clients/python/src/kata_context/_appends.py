@@ -6,7 +6,7 @@ from itertools import accumulate, pairwise
 from typing import Any
 from uuid import uuid4
 
-from kata_context._requests import Request, data, dump, path, request
+from kata_context._requests import Request, dump, listed, path, request
 from kata_context.types import Message
 
 # What the service takes at once: 1,000 messages and, with 400 bytes of the answer for each, 4,500,000 bytes; less here,
@@ -47,7 +47,7 @@ def parts(
             own["token_counts"] = counts[start:end]
         body = {**members, **own, **(last if end == len(given) else {})}
         text = f"[{','.join(texts[start:end])}]"
-        yield replace(request("POST", path(context_id, "messages"), data, body, texts={"messages": text}), key=key)
+        yield replace(request("POST", path(context_id, "messages"), listed, body, texts={"messages": text}), key=key)
 
 
 def _cuts(given: Sequence[Mapping[str, Any]], texts: Sequence[str], members: Mapping[str, Any]) -> Iterator[int]:

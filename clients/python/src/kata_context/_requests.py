@@ -216,7 +216,12 @@ def health(**arguments: Unpack[types.GetHealthArguments]) -> Request[types.Healt
 
 def data(content: Any, _: str) -> Any:
     """What most answers have."""
-    return _need(content["data"], dict, list)
+    return _need(content["data"], dict)
+
+
+def listed(content: Any, _: str) -> Any:
+    """What an append has."""
+    return _need(content["data"], list)
 
 
 def tagged_data(content: Any, etag: str) -> Any:
