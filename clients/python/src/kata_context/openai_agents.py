@@ -10,16 +10,8 @@ How a session is stored, which other languages read as well:
   of a model are one message, so windows part neither reasoning from its call nor a call from its result. With one
   message for each item instead, windows, compactions and other providers would not know what belongs together.
 * An item that the service does not take, an item_reference for one, is `{"type": "opaque", "json": its JSON text}`.
-* What is taken back, a fork leaves out that takes the externalId with it. A fork does not notice an append that comes
-  between the look and itself, so the context is sealed first: an empty message is appended, with expectedVersion, and
-  with it `metadata["openai-agents"] = {"at", "to", "items", "key"}`. From then on what was said is the messages up to
-  version `to` and the first `items` items of the one behind; what is appended behind the seal, version `at`, counts
-  for nothing, and is appended once more to the fork. The seal alone decides, so 20 who pop get 20 items.
-* A seal may be items that take the place of those: the first `with` from version `at` on. JavaScript's are, at times.
-* Whoever finds a sealed context goes on for the one who sealed it: forks it at `to`, moving the externalId; where items
-  are to come behind, the fork's `metadata["openai-agents"]` is the seal's, with `from` and `sealed` for where and `at`,
-  until they were appended to it, with `key` as Idempotency-Key. So is that of a fork at 0, to which all items are
-  copied once a lineage would have more than 256 ancestors.
+* What is taken back, a fork leaves out that the externalId leads to from then on, provided that nobody has appended
+  meanwhile. Where one fork is not enough, another context is prepared, which has the externalId once it is complete.
 """
 
 import json
@@ -37,28 +29,26 @@ from kata_context._appends import _cuts as cuts
 from kata_context._client import AsyncPages
 from kata_context._requests import dump
 from kata_context.errors import (
+    ContextNotFound,
     ExternalIdMissing,
     ForkTooDeep,
-    IdempotencyKeyReused,
     InvalidRequest,
-    KataError,
     PayloadTooLarge,
     VersionConflict,
 )
-from kata_context.types import Context, Message, NewMessage, Policy
+from kata_context.types import Context, Message, Policy
 
-MARK = "openai-agents"
 FORMAT: Literal["openai-responses"] = "openai-responses"
 OPAQUE = "opaque"
 
-# Says that something is taken back; never in a window, nor in a history.
-SEAL: NewMessage = {"role": "assistant", "content": ""}
+# In items of JavaScript's session: what its SDK had. It is not for OpenAI.
+ORIGINAL = "openai-agents-js"
 
 # Messages of a page; in bytes the service sees to it.
 PAGE = 1000
 
-# One who opens a session goes so many steps for others at most: more than any number of them seal meanwhile.
-STEPS = 1000
+# Somebody else was faster: nothing was changed, and it is to be looked again.
+FASTER = (VersionConflict, ExternalIdMissing, ContextNotFound)
 
 Item: TypeAlias = dict[str, Any]
 
@@ -94,6 +84,7 @@ class KataSession:
         self._policy = policy
         if policy is None and budget is not None:
             self._policy = {"budget": budget, "keepPreamble": True, "startOn": "user", "step": budget // 4}
+        self._context_id: str | None = None  # where the session's id led when it was looked up
 
     async def get_items(self, limit: int | None = None) -> list[TResponseInputItem]:
         """The newest items, oldest first: exactly limit or all there are; without a limit those of the window.
@@ -105,54 +96,48 @@ class KataSession:
             limit = self.session_settings.limit
         if limit is not None and limit <= 0:
             return []
-        context = await self._open()
-        budget = self._budget or context["policy"].get("budget")
-        if limit is None and budget and context["latestVersion"]:
-            return await self._window(context, budget)
-        items: list[Item] = []
-        if context["latestVersion"]:
-            async for message in self._newest(context, limit or PAGE):
-                items += reversed(_items(message))
-                if limit is not None and len(items) >= limit:
-                    break
-        return [_read(item) for item in items[:limit]][::-1]
+        while True:
+            context = await self._open()
+            budget = self._budget or context["policy"].get("budget")
+            with suppress(ContextNotFound):  # deleted since
+                if not context["latestVersion"]:
+                    return []
+                if limit is None and budget:
+                    return await self._window(context, budget)
+                items: list[Item] = []
+                async for message in self._newest(context, limit or PAGE):
+                    items += reversed(_items(message))
+                    if limit is not None and len(items) >= limit:
+                        break
+                return [_read(item) for item in items[:limit]][::-1]
 
     async def add_items(self, items: list[TResponseInputItem]) -> None:
         """Appends items, all or none of them, but for more than 1,000 messages or 4,300,000 bytes: those in parts."""
-        given = [_sendable(item) for item in items]
-        ends = cuts(given, [dump(item) for item in given], {"format": FORMAT})
-        for start, end in pairwise([0, *ends, len(given)] if given else []):
-            await self._add(given[start:end])
+        await self._append([_stored(item) for item in items])
 
     async def pop_item(self) -> TResponseInputItem | None:
         """Takes the newest item back, and answers it; None where there is none."""
         while True:
             context = await self._open()
-            async for message in self._newest(context, 1):
-                if items := _items(message):
-                    break
-            else:
+            with suppress(*FASTER):
+                async for message in self._newest(context, 1):
+                    if items := _items(message):
+                        await self._rewind(context, message["version"] - 1, items[:-1])
+                        return _read(items[-1])
                 return None
-            with suppress(VersionConflict):  # somebody was faster: look again
-                await self._rewind(context, message["version"] - 1, len(items) - 1)
-                return _read(items[-1])
 
     async def clear_session(self) -> None:
         """Takes all items back. The service keeps them, in contexts that the session's id does not name any more."""
         while (context := await self._open())["latestVersion"]:
-            with suppress(VersionConflict):
-                await self._rewind(context, 0, 0)
+            with suppress(*FASTER):
+                await self._rewind(context, 0, [])
                 return
 
     async def _open(self) -> Context:
-        """The context that the session's id names now, once it is neither sealed nor to be filled."""
-        for _ in range(STEPS):
-            context = await self._client.create_context(external_id=self.session_id, policy=self._policy)
-            if MARK not in context["metadata"]:
-                return context
-            with suppress(ExternalIdMissing, IdempotencyKeyReused):  # somebody else has gone on
-                await self._go_on(context)
-        raise RuntimeError(f"metadata[{MARK!r}] of the session's context comes back again and again")
+        """The context that the session's id names now."""
+        context = await self._client.create_context(external_id=self.session_id, policy=self._policy)
+        self._context_id = context["id"]
+        return context
 
     def _newest(self, context: Context, limit: int) -> AsyncPages[Message]:
         return self._client.messages(
@@ -165,90 +150,76 @@ class KataSession:
         head = [{"role": "system", "content": said}] if said else []
         return [_read(item) for item in head + window["data"]["input"]]
 
-    async def _add(self, items: list[Item]) -> None:
-        """Appends what one request takes."""
-        key = str(uuid4())
-        while True:
-            context = await self._open()
-            try:
-                stored = await self._client.append(context["id"], items, format=FORMAT, idempotency_key=key)
-            except InvalidRequest as refused:
-                items = _wrapped(items, refused)
-                continue
-            except PayloadTooLarge:  # for one message, which the items of one answer are
-                if len(items) == 1:
-                    raise
-                await self._add(items[: len(items) // 2])
-                items, key = items[len(items) // 2 :], str(uuid4())
-                continue
-            if stored[0]["version"] == context["latestVersion"] + 1:
-                return
-            seal = (await self._client.get_context(context["id"]))["metadata"].get(MARK)
-            if not seal or stored[0]["version"] < seal["at"]:
-                return
-
-    async def _rewind(self, context: Context, to: int, items: int) -> None:
-        """Keeps the messages up to a version, and so many items of the one behind. Raises VersionConflict."""
-        at = context["latestVersion"] + 1
-        seal = {"at": at, "to": to, "items": items, "key": str(uuid4())}
-        await self._client.append(context["id"], [SEAL], expected_version=at - 1, context_metadata={MARK: seal})
-        # It is done. What is left to do somebody else will do as well.
-        with suppress(KataError):
-            await self._go_on({**context, "metadata": {**context["metadata"], MARK: seal}})
-
-    async def _go_on(self, context: Context) -> None:
-        """Does what a context's mark says; twice, or at once with others, is as once."""
-        mark = context["metadata"][MARK]
-        if "at" in mark:
-            try:
-                context = await self._fork(context, mark["to"], fill=bool(mark["items"] or mark.get("with")))
-            except ForkTooDeep:
-                context = await self._fork(context, 0, fill=True)
-        if MARK in context["metadata"]:
-            await self._fill(context, context["metadata"][MARK])
-
-    async def _fork(self, sealed: Context, version: int, *, fill: bool) -> Context:
-        metadata = {**sealed["metadata"]}
-        seal = {**metadata.pop(MARK)}
-        if fill:
-            metadata[MARK] = {"from": sealed["id"], "sealed": seal.pop("at"), **seal}
-        return await self._client.fork(
-            sealed["id"],
-            version=version,
-            name=sealed["name"],
-            metadata=metadata,
-            move_external_id=True,
-        )
-
-    async def _fill(self, context: Context, mark: dict[str, Any]) -> None:
-        to, last = mark["to"], mark["to"] + (mark["items"] > 0)
-        items: list[Item] = []
-        async for message in self._client.messages(
-            mark["from"], cursor=context["forkVersion"] or 0, at=last, include="native", limit=PAGE
-        ):
-            items += _items(message)[: mark["items"] if message["version"] > to else None]
-        end = len(items) + mark.get("with", 0)
-        if end > len(items):
-            behind = self._client.messages(mark["from"], cursor=mark["sealed"] - 1, include="native", limit=PAGE)
-            async for message in behind:
-                items += _items(message)
-                if len(items) >= end:
+    async def _append(self, items: list[Item], draft: str | None = None) -> None:
+        """Appends to the session, wherever its id leads, or to a draft for it."""
+        ends = cuts(items, [dump(item) for item in items], {"format": FORMAT})
+        for start, end in pairwise([0, *ends, len(items)] if items else []):
+            part, key = items[start:end], str(uuid4())
+            while part:
+                context_id = draft or self._context_id or (await self._open())["id"]
+                named = None if draft else self.session_id
+                try:
+                    await self._client.append(
+                        context_id, part, format=FORMAT, expected_external_id=named, idempotency_key=key
+                    )
                     break
-        await self._client.append(
-            context["id"], items[:end], format=FORMAT, idempotency_key=mark["key"], context_metadata={MARK: None}
-        )
+                except (ExternalIdMissing, ContextNotFound):  # not stored: the id leads to another context by now
+                    if draft:
+                        raise
+                    self._context_id = None
+                except InvalidRequest as refused:
+                    part = _wrapped(part, refused)
+                except PayloadTooLarge:  # for one message, which the items of one answer are
+                    if len(part) == 1:
+                        raise
+                    await self._append(part[: len(part) // 2], draft)
+                    part, key = part[len(part) // 2 :], str(uuid4())
+
+    async def _rewind(self, context: Context, version: int, kept: list[Item]) -> None:
+        """Makes the session's id lead to the messages up to a version and the items that are kept of the one behind.
+
+        Raises FASTER where that is not what the context still has.
+        """
+        latest, name = context["latestVersion"], f"draft {uuid4()}"
+        try:
+            fork = await self._client.fork(
+                context["id"],
+                version=version,
+                expected_version=latest,
+                name=name if kept else context["name"],
+                move_external_id=not kept,
+            )
+        except ForkTooDeep:
+            fork = await self._client.fork(context["id"], version=0, name=name)
+            pages = self._client.messages(context["id"], at=version, include="native", limit=PAGE)
+            kept = [item async for message in pages for item in _items(message)] + kept
+        if not fork["externalId"]:
+            await self._append(kept, fork["id"])
+            try:
+                await self._client.update_context(
+                    fork["id"],
+                    name=context["name"],
+                    take_external_id_from={"contextId": context["id"], "expectedVersion": latest},
+                )
+            except (VersionConflict, ExternalIdMissing):
+                # Or the request before did it, and its answer was lost: then it is called a draft no more.
+                if (await self._client.get_context(fork["id"]))["name"] == name:
+                    await self._client.delete_context(fork["id"])
+                    raise
+        self._context_id = fork["id"]
 
 
 # --- Items, as the service takes them.
 
 
-def _sendable(item: Any) -> Item:
+def _stored(item: Any) -> Item:
     """An item, or how one is stored that is no JSON to everybody, or looks as if it were stored so."""
     try:
         dump(item).encode()
     except ValueError:
         return _opaque(item)
-    return _opaque(item) if item.get("type") == OPAQUE else cast("Item", item)
+    plain = isinstance(item, dict) and item.get("type") != OPAQUE and ORIGINAL not in item
+    return cast("Item", item) if plain else _opaque(item)
 
 
 def _opaque(item: Any) -> Item:

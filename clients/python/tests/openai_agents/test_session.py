@@ -9,7 +9,7 @@ from agents import SessionSettings
 from agents.memory import Session
 
 from kata_context import AsyncClient, Client, errors
-from kata_context.openai_agents import MARK, KataSession
+from kata_context.openai_agents import KataSession
 from tests.conftest import Stack
 from tests.openai_agents.conftest import Open, Run
 
@@ -237,7 +237,6 @@ class TestPops:
         run(session.add_items([said(1)]))
 
         assert run(session.get_items()) == [*items, said(1)]
-        assert kata.create_context(external_id=unique)["metadata"] == {}
 
 
 class TestClear:
@@ -300,23 +299,48 @@ class TestWriters:
         added = [item for n in range(5) for turn in range(6) for item in answer(f"call_{n}_{turn}", f"{n} {turn}")]
         assert sorted(map(str, popped + stored)) == sorted(map(str, added))
 
-    def test_an_add_that_comes_behind_a_seal_is_not_lost(self, run: Run, opened: Open, client: AsyncClient) -> None:
+    @pytest.mark.parametrize("taking", ["pop_item", "clear_session"])
+    def test_an_add_that_comes_when_the_id_has_moved_is_stored_where_it_leads(
+        self, run: Run, opened: Open, taking: str
+    ) -> None:
         """Between the look of one who adds and the append, another takes an item back."""
-        slow = KataSession(opened().session_id, client=client)
-        look = slow._open
+        run(opened().add_items([said(0)]))
+        slow = opened()
+        run(slow.add_items([said(1)]))  # which knows the context from now on
+        run(getattr(opened(), taking)())
+        run(opened().add_items([said(2)]))
+        run(slow.add_items([said(3)]))
 
-        async def look_and_wait() -> Any:
-            context = await look()
-            slow._open = look  # type: ignore[method-assign]
-            assert await opened().pop_item() == said(2)
-            await opened().add_items([said(3)])
-            return context
+        left = [said(0)] if taking == "pop_item" else []
+        assert run(opened().get_items()) == [*left, said(2), said(3)]
 
-        run(slow.add_items([said(1), said(2)]))
-        slow._open = look_and_wait  # type: ignore[method-assign]
-        run(slow.add_items([said(4)]))
+    @pytest.mark.parametrize("taking", ["pop_item", "clear_session"])
+    @pytest.mark.parametrize("items", [[said(1), said(2)], [said(1), *answer("call_1", "a")]])
+    def test_what_is_added_while_somebody_takes_back_is_not_lost(
+        self, run: Run, opened: Open, monkeypatch: pytest.MonkeyPatch, taking: str, items: list[Any]
+    ) -> None:
+        """Between the look of one who takes back, or the draft, and the fork that leaves the rest out."""
+        client = AsyncClient(opened()._client.url)
+        slow = opened(client=client)
+        added = iter([said(3), said(4)])
+        run(opened().add_items(items))
+        for name in ("fork", "update_context"):
 
-        assert run(opened().get_items()) == [said(1), said(3), said(4)]
+            async def first_another_adds(*given: Any, call: Any = getattr(client, name), **arguments: Any) -> Any:
+                for item in added:
+                    await opened().add_items([item])
+                    break
+                return await call(*given, **arguments)
+
+            monkeypatch.setattr(client, name, first_another_adds)
+        popped = run(getattr(slow, taking)())
+        run(client.close())
+
+        while popped:
+            items = [*items, said(3), said(4)]
+            break
+        found = run(opened().get_items())
+        assert found == ([] if taking == "clear_session" else [item for item in [*items] if item != popped])
 
     def test_one_session_is_used_from_several_event_loops(self, stack: Stack, unique: str) -> None:
         client = AsyncClient(stack.url)
@@ -357,41 +381,20 @@ class TestFailures:
 
         assert run(opened().get_items()) == ITEMS
 
-    @pytest.mark.parametrize("dies_at", range(3, 6))
-    def test_others_go_on_where_somebody_who_pops_dies(
-        self, run: Run, stack: Stack, opened: Open, kata: Client, dies_at: int
+    @pytest.mark.parametrize("place", range(2, 5))
+    def test_a_pop_that_dies_has_popped_nothing(
+        self, run: Run, stack: Stack, opened: Open, place: int
     ) -> None:
-        """Sealed, or forked, and no further."""
-        run(opened().add_items([said(1), *answer("call_1", "a", "b")]))
-        stack.faults(*[None] * dies_at, *["cut-before"] * 9)
-        dying = opened(client=AsyncClient(stack.proxy, max_retries=0))
+        """Before the draft is made, filled, or has the session's id."""
+        items = [said(1), *answer("call_1", "a", "b")]
+        run(opened().add_items(items))
+        stack.faults(*[None] * place, "cut-before")
 
-        assert run(dying.pop_item()) == answer("call_1")[-1]
-        assert MARK in kata.create_context(external_id=dying.session_id)["metadata"]
-
-        async def go_on() -> None:
-            await asyncio.gather(*(opened().add_items([said(number)]) for number in range(2, 7)))
-
-        run(go_on())
-        items = run(opened().get_items())
-        assert items[:4] == [said(1), *answer("call_1", "a", "b")[:-1]]
-        assert sorted(map(str, items[4:])) == sorted(map(str, map(said, range(2, 7))))
-
-    @pytest.mark.parametrize("kept", [0, 2])
-    def test_others_go_on_where_javascript_has_put_items_in_the_place_of_others(
-        self, run: Run, opened: Open, kata: Client, kept: int
-    ) -> None:
-        """A transaction of its own is one append, which seals; then it died."""
-        session = opened()
-        run(session.add_items([said(1), *answer("call_1", "a")]))
-        context = kata.create_context(external_id=session.session_id)
-        seal = {"at": context["latestVersion"] + 1, "to": 1, "items": kept, "with": 3, "key": session.session_id}
-        others = [said(2), *answer("call_2")]
-        kata.append(context["id"], others, format="openai-responses", context_metadata={MARK: seal})
-        kata.append(context["id"], [{"role": "assistant", "content": "Too late."}])
-
-        assert run(session.get_items()) == [said(1), *answer("call_1", "a")[:kept], *others]
-        assert MARK not in kata.create_context(external_id=session.session_id)["metadata"]
+        with pytest.raises(errors.ConnectionFailed):
+            run(opened(client=AsyncClient(stack.proxy, max_retries=0)).pop_item())
+        assert run(opened().get_items()) == items
+        assert run(opened().pop_item()) == items.pop()
+        assert run(opened().get_items()) == items
 
     def test_a_pop_without_an_answer_has_popped_or_not(self, run: Run, stack: Stack, opened: Open) -> None:
         run(opened().add_items([said(1), said(2)]))
