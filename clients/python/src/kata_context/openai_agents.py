@@ -24,18 +24,10 @@ from uuid import uuid4
 
 from agents import SessionSettings, TResponseInputItem
 
-from kata_context import AsyncClient
+from kata_context import AsyncClient, errors
 from kata_context._appends import _cuts as cuts
 from kata_context._client import AsyncPages
 from kata_context._requests import dump
-from kata_context.errors import (
-    ContextNotFound,
-    ExternalIdMissing,
-    ForkTooDeep,
-    InvalidRequest,
-    PayloadTooLarge,
-    VersionConflict,
-)
 from kata_context.types import Context, Message, Policy
 
 FORMAT: Literal["openai-responses"] = "openai-responses"
@@ -48,7 +40,7 @@ ORIGINAL = "openai-agents-js"
 PAGE = 1000
 
 # Somebody else was faster: nothing was changed, and it is to be looked again.
-FASTER = (VersionConflict, ExternalIdMissing, ContextNotFound)
+FASTER = (errors.VersionConflict, errors.ExternalIdMissing, errors.ContextNotFound)
 
 Item: TypeAlias = dict[str, Any]
 
@@ -99,11 +91,15 @@ class KataSession:
         while True:
             context = await self._open()
             budget = self._budget or context["policy"].get("budget")
-            with suppress(ContextNotFound):  # deleted since
+            with suppress(errors.ContextNotFound):  # deleted since
                 if not context["latestVersion"]:
                     return []
                 if limit is None and budget:
-                    return await self._window(context, budget)
+                    at = context["latestVersion"]
+                    window = await self._client.window(context["id"], at=at, format=FORMAT, budget=budget)
+                    said = window["data"].get("instructions")
+                    head = [{"role": "system", "content": said}] if said else []
+                    return [_read(item) for item in head + window["data"]["input"]]
                 items: list[Item] = []
                 async for message in self._newest(context, limit or PAGE):
                     items += reversed(_items(message))
@@ -144,32 +140,25 @@ class KataSession:
             context["id"], order="desc", at=context["latestVersion"], include="native", limit=min(limit, PAGE)
         )
 
-    async def _window(self, context: Context, budget: int) -> list[TResponseInputItem]:
-        window = await self._client.window(context["id"], at=context["latestVersion"], format=FORMAT, budget=budget)
-        said = window["data"].get("instructions")
-        head = [{"role": "system", "content": said}] if said else []
-        return [_read(item) for item in head + window["data"]["input"]]
-
     async def _append(self, items: list[Item], draft: str | None = None) -> None:
         """Appends to the session, wherever its id leads, or to a draft for it."""
         ends = cuts(items, [dump(item) for item in items], {"format": FORMAT})
         for start, end in pairwise([0, *ends, len(items)] if items else []):
-            part, key = items[start:end], str(uuid4())
+            part, key, named = items[start:end], str(uuid4()), None if draft else self.session_id
             while part:
                 context_id = draft or self._context_id or (await self._open())["id"]
-                named = None if draft else self.session_id
                 try:
                     await self._client.append(
                         context_id, part, format=FORMAT, expected_external_id=named, idempotency_key=key
                     )
                     break
-                except (ExternalIdMissing, ContextNotFound):  # not stored: the id leads to another context by now
+                except FASTER:  # not stored: the id leads to another context by now
                     if draft:
                         raise
                     self._context_id = None
-                except InvalidRequest as refused:
+                except errors.InvalidRequest as refused:
                     part = _wrapped(part, refused)
-                except PayloadTooLarge:  # for one message, which the items of one answer are
+                except errors.PayloadTooLarge:  # for one message, which the items of one answer are
                     if len(part) == 1:
                         raise
                     await self._append(part[: len(part) // 2], draft)
@@ -189,7 +178,7 @@ class KataSession:
                 name=name if kept else context["name"],
                 move_external_id=not kept,
             )
-        except ForkTooDeep:
+        except errors.ForkTooDeep:
             fork = await self._client.fork(context["id"], version=0, name=name)
             pages = self._client.messages(context["id"], at=version, include="native", limit=PAGE)
             kept = [item async for message in pages for item in _items(message)] + kept
@@ -201,7 +190,7 @@ class KataSession:
                     name=context["name"],
                     take_external_id_from={"contextId": context["id"], "expectedVersion": latest},
                 )
-            except (VersionConflict, ExternalIdMissing):
+            except (errors.VersionConflict, errors.ExternalIdMissing):
                 # Or the request before did it, and its answer was lost: then it is called a draft no more.
                 if (await self._client.get_context(fork["id"]))["name"] == name:
                     await self._client.delete_context(fork["id"])
@@ -226,7 +215,7 @@ def _opaque(item: Any) -> Item:
     return {"type": OPAQUE, "json": json.dumps(item)}
 
 
-def _wrapped(items: list[Item], refused: InvalidRequest) -> list[Item]:
+def _wrapped(items: list[Item], refused: errors.InvalidRequest) -> list[Item]:
     """The items, of which those are opaque that the service has refused. Raises the refusal where it names none."""
     places = {str(error.get("pointer")).removeprefix("/messages/").partition("/")[0] for error in refused.errors}
     wrapped = [
@@ -240,7 +229,10 @@ def _wrapped(items: list[Item], refused: InvalidRequest) -> list[Item]:
 
 def _read(item: Item) -> TResponseInputItem:
     """An item as it was given."""
-    return cast("TResponseInputItem", json.loads(item["json"]) if item.get("type") == OPAQUE else item)
+    if item.get("type") == OPAQUE:
+        with suppress(LookupError, TypeError, ValueError):  # else it is somebody else's
+            return cast("TResponseInputItem", json.loads(item["json"]))
+    return cast("TResponseInputItem", {name: item[name] for name in item if name != ORIGINAL})
 
 
 def _items(message: Message) -> list[Item]:

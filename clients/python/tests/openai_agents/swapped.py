@@ -33,9 +33,9 @@ class Apart(AsyncClient):
     async def create_context(self, *, external_id: str, **arguments: Any) -> Any:  # type: ignore[override]  # as used
         return await super().create_context(external_id=f"{self._place} {external_id}", **arguments)
 
-    async def append(self, *given: Any, expected_external_id: str | None, **arguments: Any) -> Any:
-        named = expected_external_id and f"{self._place} {expected_external_id}"
-        return await super().append(*given, expected_external_id=named, **arguments)
+    async def append(self, *given: Any, **arguments: Any) -> Any:
+        named = arguments.pop("expected_external_id")
+        return await super().append(*given, expected_external_id=named and f"{self._place} {named}", **arguments)
 
 
 class InFile(KataSession):

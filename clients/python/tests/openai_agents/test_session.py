@@ -314,33 +314,41 @@ class TestWriters:
         left = [said(0)] if taking == "pop_item" else []
         assert run(opened().get_items()) == [*left, said(2), said(3)]
 
-    @pytest.mark.parametrize("taking", ["pop_item", "clear_session"])
-    @pytest.mark.parametrize("items", [[said(1), said(2)], [said(1), *answer("call_1", "a")]])
+    @pytest.mark.parametrize("name", ["fork", "update_context"])
     def test_what_is_added_while_somebody_takes_back_is_not_lost(
-        self, run: Run, opened: Open, monkeypatch: pytest.MonkeyPatch, taking: str, items: list[Any]
+        self, run: Run, opened: Open, client: AsyncClient, monkeypatch: pytest.MonkeyPatch, name: str
     ) -> None:
-        """Between the look of one who takes back, or the draft, and the fork that leaves the rest out."""
-        client = AsyncClient(opened()._client.url)
-        slow = opened(client=client)
-        added = iter([said(3), said(4)])
-        run(opened().add_items(items))
-        for name in ("fork", "update_context"):
+        """Just before the first request that leaves something out, another adds."""
+        call = getattr(client, name)
 
-            async def first_another_adds(*given: Any, call: Any = getattr(client, name), **arguments: Any) -> Any:
-                for item in added:
-                    await opened().add_items([item])
-                    break
-                return await call(*given, **arguments)
+        async def add_first(*given: Any, **arguments: Any) -> Any:
+            monkeypatch.undo()
+            await opened().add_items([said(2)])
+            return await call(*given, **arguments)
 
-            monkeypatch.setattr(client, name, first_another_adds)
-        popped = run(getattr(slow, taking)())
-        run(client.close())
+        run(opened().add_items([said(1), *answer("call_1", "a")]))
+        monkeypatch.setattr(client, name, add_first)
 
-        while popped:
-            items = [*items, said(3), said(4)]
-            break
-        found = run(opened().get_items())
-        assert found == ([] if taking == "clear_session" else [item for item in [*items] if item != popped])
+        assert run(opened().pop_item()) == said(2)
+        assert run(opened().get_items()) == [said(1), *answer("call_1", "a")]
+
+    def test_a_draft_that_was_too_late_is_deleted(
+        self, run: Run, opened: Open, kata: Client, client: AsyncClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        call = client.update_context
+
+        async def pop_first(*given: Any, **arguments: Any) -> Any:
+            monkeypatch.undo()
+            assert await opened().pop_item() == answer("call_1")[-1]
+            return await call(*given, **arguments)
+
+        run(opened().add_items(answer("call_1", "a", "b")))
+        first = kata.create_context(external_id=opened().session_id)["id"]
+        monkeypatch.setattr(client, "update_context", pop_first)
+
+        assert run(opened().pop_item()) == {"role": "assistant", "content": "b"}
+        assert run(opened().get_items()) == answer("call_1", "a")[:-1]
+        assert len([*kata.forks(first)]) == 1
 
     def test_one_session_is_used_from_several_event_loops(self, stack: Stack, unique: str) -> None:
         client = AsyncClient(stack.url)
@@ -382,9 +390,7 @@ class TestFailures:
         assert run(opened().get_items()) == ITEMS
 
     @pytest.mark.parametrize("place", range(2, 5))
-    def test_a_pop_that_dies_has_popped_nothing(
-        self, run: Run, stack: Stack, opened: Open, place: int
-    ) -> None:
+    def test_a_pop_that_dies_has_popped_nothing(self, run: Run, stack: Stack, opened: Open, place: int) -> None:
         """Before the draft is made, filled, or has the session's id."""
         items = [said(1), *answer("call_1", "a", "b")]
         run(opened().add_items(items))
@@ -395,6 +401,24 @@ class TestFailures:
         assert run(opened().get_items()) == items
         assert run(opened().pop_item()) == items.pop()
         assert run(opened().get_items()) == items
+
+    def test_a_pop_of_which_an_answer_was_lost_pops_one_item_though_another_pops_meanwhile(
+        self, run: Run, opened: Open, client: AsyncClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The draft had the session's id, and has it no more when it is asked for again."""
+        call = client.update_context
+
+        async def ask_twice(*given: Any, **arguments: Any) -> Any:
+            monkeypatch.undo()
+            await call(*given, **arguments)
+            assert await opened().pop_item() == {"role": "assistant", "content": "b"}
+            return await call(*given, **arguments)
+
+        run(opened().add_items(answer("call_1", "a", "b")))
+        monkeypatch.setattr(client, "update_context", ask_twice)
+
+        assert run(opened().pop_item()) == answer("call_1")[-1]
+        assert run(opened().get_items()) == answer("call_1", "a")[:-1]
 
     def test_a_pop_without_an_answer_has_popped_or_not(self, run: Run, stack: Stack, opened: Open) -> None:
         run(opened().add_items([said(1), said(2)]))
