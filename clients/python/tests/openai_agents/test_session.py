@@ -44,6 +44,8 @@ STRANGE: list[Any] = [
     {"role": "user", "content": "half a character: \ud83d"},
     {"role": "user", "content": "nothing: \0"},
     {"é\0": 12345678901234567890123},
+    {"role": "user", "content": "x", "openai-agents-js": {"type": "mine"}},
+    "no object",
     {},
 ]
 
@@ -136,15 +138,43 @@ class TestItems:
         assert run(session.get_items()) == items
         assert [run(session.pop_item()) for _ in items] == items[::-1]
 
+    def test_items_of_javascript_are_read_without_what_its_sdk_had(
+        self, run: Run, session: KataSession, kata: Client, unique: str
+    ) -> None:
+        context = kata.create_context(external_id=unique)
+        kata.append(context["id"], [{**said(1), "openai-agents-js": {"type": "message"}}], format="openai-responses")
+
+        assert run(session.get_items()) == [said(1)]
+        assert run(session.pop_item()) == said(1)
+
+    def test_what_others_call_opaque_is_an_item_as_any_other(
+        self, run: Run, session: KataSession, kata: Client, unique: str
+    ) -> None:
+        items: list[Any] = [{"type": "opaque"}, {"type": "opaque", "json": 5}, {"type": "opaque", "json": "{"}]
+        kata.append(kata.create_context(external_id=unique)["id"], items, format="openai-responses")
+
+        assert run(session.get_items()) == items
+        assert run(session.pop_item()) == items[-1]
+
     def test_more_than_an_append_takes_comes_back_equal(self, run: Run, session: KataSession) -> None:
         items = [said(number) for number in range(2500)] + [{"role": "assistant", "content": "x" * 1_900_000}] * 2
         run(session.add_items(items))
 
         assert run(session.get_items()) == items
 
-    def test_what_is_no_session_id_is_refused(self, run: Run, opened: Open) -> None:
+    @pytest.mark.parametrize("session_id", ["../a b?c#d", "\n", "🙂" * 255])
+    def test_any_text_is_a_session_id(self, run: Run, opened: Open, session_id: str) -> None:
+        session = opened(session_id)
+        run(session.clear_session())
+        run(session.add_items(answer("call_1")))
+
+        assert run(session.pop_item()) == answer("call_1")[-1]
+        assert run(opened(session_id).get_items()) == answer("call_1")[:-1]
+
+    @pytest.mark.parametrize("session_id", ["", "x" * 256, "\0"])
+    def test_what_is_no_session_id_is_refused(self, run: Run, opened: Open, session_id: str) -> None:
         with pytest.raises(errors.InvalidRequest):
-            run(opened("").get_items())
+            run(opened(session_id).add_items([said(1)]))
 
 
 class TestLimits:
@@ -350,6 +380,24 @@ class TestWriters:
         assert run(opened().get_items()) == answer("call_1", "a")[:-1]
         assert len([*kata.forks(first)]) == 1
 
+    @pytest.mark.parametrize("name", ["messages", "fork", "append"])
+    def test_a_session_that_is_deleted_meanwhile_begins_anew(
+        self, run: Run, session: KataSession, kata: Client, monkeypatch: pytest.MonkeyPatch, name: str
+    ) -> None:
+        call = getattr(session._client, name)
+
+        def delete_first(*given: Any, **arguments: Any) -> Any:
+            monkeypatch.undo()
+            kata.delete_context(kata.create_context(external_id=session.session_id)["id"])
+            return call(*given, **arguments)
+
+        run(session.add_items(ITEMS))
+        monkeypatch.setattr(session._client, name, delete_first)
+
+        assert name == "append" or run(session.get_items(1) if name == "messages" else session.pop_item()) in (None, [])
+        run(session.add_items([said(1)]))
+        assert run(session.get_items()) == [said(1)]
+
     def test_one_session_is_used_from_several_event_loops(self, stack: Stack, unique: str) -> None:
         client = AsyncClient(stack.url)
         session = KataSession(unique, client)
@@ -427,3 +475,22 @@ class TestFailures:
             with pytest.raises(errors.ConnectionFailed):
                 run(opened(client=AsyncClient(stack.proxy, max_retries=0)).pop_item())
             assert run(opened().get_items()) == left
+
+    @pytest.mark.parametrize("seed", range(2))
+    def test_a_pop_that_is_cancelled_pops_one_item_or_none(self, run: Run, opened: Open, seed: int) -> None:
+        chance = random.Random(seed)
+        items = [said(1), *answer("call_1", *"abcdefghijkl")]
+
+        async def cancel() -> None:
+            session = opened()
+            await session.add_items(items)
+            for pops in range(1, 11):
+                task = asyncio.create_task(session.pop_item())
+                await asyncio.sleep(chance.random() / 25)
+                task.cancel()
+                await asyncio.wait([task])
+                found = await session.get_items()
+                assert found == items[: len(found)]
+                assert len(found) >= len(items) - pops
+
+        run(cancel())
