@@ -6,12 +6,13 @@
 How a session is stored, which other languages read as well:
 
 * The session's id is the externalId of a context. Items are appended as they are, with `format=openai-responses`, and
-  read by `include=native`; where native is null, the format makes an equal item of the message. The items of one answer
-  of a model are one message, so windows part neither reasoning from its call nor a call from its result. With one
-  message for each item instead, windows, compactions and other providers would not know what belongs together.
+  read by `include=native`; where native is null, as others have appended it, items are made of the message. The items
+  of one answer of a model are one message, so windows part neither reasoning from its call nor a call from its result.
+  With one message for each item instead, windows, compactions and other providers would not know what belongs together.
 * An item that the service does not take, an item_reference for one, is `{"type": "opaque", "json": its JSON text}`.
-* What is taken back, a fork leaves out that the externalId leads to from then on, provided that nobody has appended
-  meanwhile. Where one fork is not enough, another context is prepared, which has the externalId once it is complete.
+* What is taken back is left out of a fork, to which the externalId moves, all in one request that is refused where
+  somebody has appended meanwhile. Where items are kept of the message that is left out, or the lineage would be too
+  deep, a draft is prepared, which takes the externalId once it is complete, on the same condition.
 """
 
 import json
@@ -39,7 +40,7 @@ ORIGINAL = "openai-agents-js"
 # Messages of a page; in bytes the service sees to it.
 PAGE = 1000
 
-# Somebody else was faster: nothing was changed, and it is to be looked again.
+# Somebody else was faster, and nothing was changed: the session's id is looked up again.
 FASTER = (errors.VersionConflict, errors.ExternalIdMissing, errors.ContextNotFound)
 
 Item: TypeAlias = dict[str, Any]
@@ -108,7 +109,7 @@ class KataSession:
                 return [_read(item) for item in items[:limit]][::-1]
 
     async def add_items(self, items: list[TResponseInputItem]) -> None:
-        """Appends items, all or none of them, but for more than 1,000 messages or 4,300,000 bytes: those in parts."""
+        """Appends items, all or none of them; more than 1,000 messages or 4.3 MB, or 2.2 MB of one answer, in parts."""
         await self._append([_stored(item) for item in items])
 
     async def pop_item(self) -> TResponseInputItem | None:

@@ -437,6 +437,22 @@ class TestFailures:
 
         assert run(opened().get_items()) == ITEMS
 
+    def test_an_add_that_was_stored_and_popped_before_its_answer_came_is_not_stored_again(
+        self, run: Run, stack: Stack, opened: Open
+    ) -> None:
+        async def add() -> Any:
+            await opened().add_items([said(1)])
+            stack.faults(None, "cut-after")
+            adding = asyncio.create_task(opened(client=AsyncClient(stack.proxy)).add_items([said(2)]))
+            while await opened().get_items(1) != [said(2)]:
+                pass
+            popped = await opened().pop_item()
+            await adding
+            return popped
+
+        assert run(add()) == said(2)
+        assert run(opened().get_items()) == [said(1)]
+
     @pytest.mark.parametrize("place", range(2, 5))
     def test_a_pop_that_dies_has_popped_nothing(self, run: Run, stack: Stack, opened: Open, place: int) -> None:
         """Before the draft is made, filled, or has the session's id."""
