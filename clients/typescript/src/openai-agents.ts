@@ -2,10 +2,10 @@
  * A session of OpenAI's Agents SDK for JavaScript: `run(agent, input, { session: new KataSession("ticket-2077") })`.
  *
  * It is stored as Python's KataSession stores it (openai_agents.py says how and why), so both go on with each other's:
- * items of OpenAI's API, of which each has what its way there and back would lose. What is taken back is sealed first,
- * in one append with a mark in the context's metadata; whoever finds the mark does the rest, with the same keys. Here
- * the append that seals may have items, the first `with` of which come behind what is kept: so a transaction is one
- * request, and what it was is in the metadata as well.
+ * the session's id is a context's externalId, and messages are items of OpenAI's API, of which each has what its way
+ * there and back would lose. What is taken back, a fork leaves out that takes the id along. Where a fork is not enough,
+ * it is prepared without the id, and then takes it. So a call is done in one request or not at all, and who was slower
+ * than another looks the session up again.
  */
 
 import type {
@@ -17,59 +17,34 @@ import type {
 
 import { cuts } from "./appends.js";
 import { Client } from "./client.js";
-import { InvalidRequest, KataError, ProblemError, VersionConflict } from "./errors.js";
-import {
-  canonical,
-  fromStored,
-  type Item,
-  json,
-  lacksCalls,
-  natives,
-  OPAQUE,
-  toOpaque,
-  toStored,
-} from "./openai-items.js";
+import { InvalidRequest, ProblemError } from "./errors.js";
+import { callsBefore, canonical, fromStored, type Item, json, natives, OPAQUE } from "./openai-items.js";
+import { toOpaque, toStored } from "./openai-items.js";
 import { dump, newKey } from "./requests.js";
 import type { AppendMessagesArguments, Policy, TaggedContext } from "./schema.js";
 
-const MARK = "openai-agents";
+// Where the context's metadata has the newest operations, [id, what it was] of each as hashes, the oldest first.
 const OPERATIONS = "openai-agents-operations";
-const FORMAT = "openai-responses";
 
-// Says that something is taken back, where nothing is put in its place; never in a window, nor in a history.
-const SEAL = { role: "assistant", content: "" } as const;
+// 70 bytes each of the 65,536 that an append may bring.
+const MAX_OPERATIONS = 200;
+
+const FORMAT = "openai-responses";
 
 const PAGE = 1000; // messages; in bytes the service sees to it
 
-// A result has no name but its call's: so many more messages are read at once, lest another page is needed for it.
-const CALLS_BEHIND = 8;
+// A result has no name but its call's: so many more messages are read at once, and all in all, to find it.
+const [CALLS_BEHIND, CALLS_FAR] = [8, 2 * PAGE];
 
-// Operations that are remembered: 90 bytes each of the 65,536 that the metadata of a fork may have.
-const MAX_OPERATIONS = 200;
-
-// How often in a row a session is found sealed, and somebody goes on, before something must be wrong.
-const ROUNDS = 50;
+// What is refused where another has written, taken back or deleted meanwhile; so often in a row something is wrong.
+const CONFLICTS = ["version_conflict", "external_id_missing", "context_not_found"];
+const ROUNDS = 1000;
 
 /** How much of a context is kept: the messages up to a version, and so many items of the one behind. */
 interface Kept {
   to: number;
   items: number;
 }
-
-/** What a context's metadata says while something is on the way: a seal has `at`, a fork to be filled `from`. */
-interface Mark extends Kept {
-  /** The version of the seal. */
-  at?: number;
-  /** The context that was sealed, and the version of its seal. */
-  from?: string;
-  sealed?: number | undefined;
-  /** How many of the items from the seal on come behind what is kept. */
-  with?: number;
-  key: string;
-}
-
-/** What operations were, and the versions that they were made at, by the hashes of their ids. */
-type Operations = Record<string, { digest: string; at: number } | null>;
 
 /** What a session is made with. */
 export interface KataSessionOptions {
@@ -87,6 +62,7 @@ export class KataSession implements SessionHistoryTransactionAwareSession {
   readonly #client: Client;
   readonly #budget: number | undefined;
   readonly #policy: Policy | undefined;
+  #seen: TaggedContext | undefined;
 
   /**
    * Opens or begins the conversation of this id, 1 to 255 characters, with the first call.
@@ -112,37 +88,45 @@ export class KataSession implements SessionHistoryTransactionAwareSession {
    */
   async getItems(limit?: number): Promise<AgentInputItem[]> {
     if (limit !== undefined && !(limit > 0)) return [];
-    const context = await this.#open();
-    const budget = this.#budget ?? context.policy.budget;
-    if (limit !== undefined || !budget) return (await this.#newest(context, limit ?? Infinity)).items;
-    const window = await this.#client.window(context.id, { at: context.latestVersion, format: FORMAT, budget });
-    const { instructions, input } = window.data;
-    return theirs([...(instructions ? [{ role: "system", content: instructions }] : []), ...input]);
+    return this.#now(async (context) => {
+      const budget = this.#budget ?? context.policy.budget;
+      if (limit !== undefined || !budget) return (await this.#newest(context, limit ?? Infinity)).items;
+      const window = await this.#client.window(context.id, { at: context.latestVersion, format: FORMAT, budget });
+      const { instructions, input } = window.data;
+      return fromStored([...(instructions ? [{ role: "system", content: instructions }] : []), ...input]);
+    }) as Promise<AgentInputItem[]>;
   }
 
-  /** Appends items, all or none of them; but more than one append takes, 1,000 or 4 MB, or an answer of 2, in parts. */
+  /** Appends items, all or none of them. */
   async addItems(items: AgentInputItem[]): Promise<void> {
-    const stored = await this.#stored(items);
-    for (const [part, start] of starts(stored).entries())
-      await this.#add(stored.slice(start, starts(stored)[part + 1]));
+    const given: Item[] = json(items);
+    if (!given.length) return;
+    const idempotencyKey = newKey();
+    const needsCalls = callsBefore(given).size > 0;
+    const add = async (context: TaggedContext) => {
+      const { names } = await this.#newest(context, 0, given);
+      const stored = given.map((item) => toStored(item, names));
+      const expectedVersion = needsCalls ? context.latestVersion : null; // as a call may be taken back
+      await this.#append(context, stored, { idempotencyKey, expectedVersion });
+    };
+    await this.#now(add, needsCalls ? undefined : this.#seen);
   }
 
   /** Takes the newest item back, and answers it. */
   async popItem(): Promise<AgentInputItem | undefined> {
-    for (;;) {
-      const context = await this.#open();
+    return this.#now(async (context) => {
       const { items, kept } = await this.#newest(context, 1);
-      if (!items.length || (await this.#seal(context, kept))) return items[0];
-    }
+      if (items.length) await this.#replace(context, kept);
+      return items[0] as AgentInputItem | undefined;
+    });
   }
 
   /** Takes all items back. The service keeps them, in contexts that the session's id does not name any more. */
   async clearSession(): Promise<void> {
-    for (;;) {
-      const context = await this.#open();
-      if (!context.latestVersion && !context.metadata[OPERATIONS]) return;
-      if (await this.#seal(context, { to: 0, items: 0 }, [], null)) return;
-    }
+    await this.#now(async (context) => {
+      const forgets = OPERATIONS in context.metadata ? { [OPERATIONS]: null } : undefined;
+      if (context.latestVersion || forgets) await this.#replace(context, { to: 0, items: 0 }, [], forgets);
+    });
   }
 
   /** Appends it: the runner reads from the newest compaction on, and what is before it is not lost. */
@@ -153,198 +137,157 @@ export class KataSession implements SessionHistoryTransactionAwareSession {
   /**
    * Appends items, or puts others in the place of the newest ones, once: the same operation again changes nothing.
    *
-   * Rejects, and has changed nothing, where the operation was another transaction, where the newest items are others
-   * than it expects, or where it has more than one append takes. The newest 200 operations are remembered.
+   * Rejects, and has changed nothing, where the operation was another transaction, or where the newest items are others
+   * than it expects. The newest 200 operations are remembered.
    */
   async applyHistoryTransaction({ operationId, transaction }: SessionHistoryTransactionArgs): Promise<void> {
     if (typeof operationId !== "string" || !operationId.trim())
       throw new TypeError("an operationId is a text, not empty");
     const [expected, given] = sides(json(transaction));
-    const stored = await this.#stored(given);
-    if (starts(stored).length > 1)
-      throw new RangeError("a transaction has at most what one append takes: 1,000 items or 4 MB");
-    const [key, digest] = [await sha256(operationId), await sha256(canonical(transaction))];
-    for (;;) {
-      const context = await this.#open();
-      const operations = (context.metadata[OPERATIONS] ?? {}) as Operations;
-      const made = operations[key];
-      if (made && made.digest !== digest)
+    const [operation, digest] = [await sha256(operationId), await sha256(canonical(transaction))];
+    await this.#now(async (context) => {
+      const { [OPERATIONS]: known } = context.metadata;
+      const operations: unknown[] = Array.isArray(known) ? known : [];
+      const made = operations.find((each) => Array.isArray(each) && each[0] === operation) as string[] | undefined;
+      if (made && made[1] !== digest)
         throw new Error("the operation was already applied with a different transaction");
       if (made) return;
-      const { items, kept } = await this.#newest(context, expected.length);
+      const { items, kept, names } = await this.#newest(context, expected.length, given);
       if (canonical(items) !== canonical(expected))
         throw new Error("the session's newest items are not the expected ones");
-      const patch = { ...forgotten(operations), [key]: { digest, at: context.latestVersion } };
-      if (expected.length) await this.#seal(context, kept, stored, patch);
-      else await this.#record(context, stored, patch);
+      const stored = given.map((item) => toStored(item, names));
+      const contextMetadata = { [OPERATIONS]: [...operations, [operation, digest]].slice(-MAX_OPERATIONS) };
+      if (expected.length || !stored.length) await this.#replace(context, kept, stored, contextMetadata);
+      else await this.#append(context, stored, { expectedVersion: context.latestVersion, contextMetadata });
+    });
+  }
+
+  /** Acts on the context that the session's id names, or the one seen last; again where it names another meanwhile. */
+  async #now<T>(act: (context: TaggedContext) => Promise<T>, seen?: TaggedContext): Promise<T> {
+    for (let round = 0; ; round++) {
+      const open = { externalId: this.#id, policy: this.#policy ?? null };
+      this.#seen = (round === 0 && seen) || (await this.#client.createContext(open));
+      try {
+        return await act(this.#seen);
+      } catch (error) {
+        if (round === ROUNDS || !is(error, ...CONFLICTS)) throw error;
+      }
     }
   }
 
-  /** The context that the session's id names now, once it is neither sealed nor to be filled. */
-  async #open(): Promise<TaggedContext> {
-    for (let round = 0; round < ROUNDS; round++) {
-      const context = await this.#client.createContext({ externalId: this.#id, policy: this.#policy ?? null });
-      if (!(MARK in context.metadata)) return context;
-      await this.#goOn(context);
-    }
-    throw new Error("the session's id was given back to a context that was left: fork that one, without its metadata");
-  }
-
-  /** The newest items of a context, and what is kept of it without them. */
-  async #newest({ id, latestVersion }: TaggedContext, limit: number): Promise<{ items: AgentInputItem[]; kept: Kept }> {
+  /**
+   * The newest items of a context, what is kept of it without them, and the names of the calls in that.
+   *
+   * Names as far as they are needed: for the items, and for others that are to come behind what is kept.
+   */
+  async #newest({ id, latestVersion: at }: TaggedContext, limit: number, others: Item[] = []) {
     const read: Item[][] = []; // newest first
-    const args = {
-      order: "desc",
-      at: latestVersion,
-      include: "native",
-      limit: Math.min(limit + CALLS_BEHIND, PAGE),
-    } as const;
-    const kept = { to: latestVersion, items: 0 };
+    const needed = callsBefore(others);
+    const kept: Kept = { to: at, items: 0 };
     let count = 0;
-    for await (const message of latestVersion && limit ? this.#client.messages(id, args) : []) {
+    const page = Math.min(limit + CALLS_BEHIND, PAGE);
+    const messages = this.#client.messages(id, { order: "desc", at, include: "native", limit: page });
+    for await (const message of at && (limit || needed.size) ? messages : []) {
       const found = natives(message);
       if (count < limit)
         Object.assign(kept, { to: message.version - 1, items: Math.max(count + found.length - limit, 0) });
       read.push(found);
       count += found.length;
-      if (count >= limit && (message.version <= kept.to - PAGE || !lacksCalls([...read].reverse().flat()))) break;
+      callsBefore(found, needed);
+      if (count >= limit && (!needed.size || message.version <= kept.to - CALLS_FAR)) break;
     }
-    return { items: limit ? theirs(read.reverse().flat()).slice(-limit) : [], kept };
+    const [all, cut, names] = [read.reverse().flat(), Math.max(count - limit, 0), new Map<string, string>()];
+    fromStored(all.slice(0, cut), names);
+    return { items: fromStored(all.slice(cut), new Map(names)), kept, names };
   }
 
-  /** Items as they are stored. */
-  async #stored(items: AgentInputItem[]): Promise<Item[]> {
-    const given: Item[] = json(items);
-    const before: Item[] = lacksCalls(given) ? (await this.#newest(await this.#open(), PAGE)).items : [];
-    const names = new Map<string, string>();
-    return [...before, ...given].map((item) => toStored(item, names)).slice(before.length);
-  }
-
-  /** Appends what one request takes, and again where the context had been sealed. */
-  async #add(items: Item[]): Promise<void> {
-    const idempotencyKey = newKey();
-    for (;;) {
-      const context = await this.#open();
-      let version: number;
+  /** Appends items, all or none. Rejects with a conflict where the context has the session's id no more. */
+  async #append(context: TaggedContext, items: Item[], args: AppendMessagesArguments): Promise<void> {
+    if (starts(items).length === 1) {
       try {
-        version = await this.#append(context, items, { idempotencyKey });
+        return await this.#send(context.id, items, { ...args, expectedExternalId: this.#id });
       } catch (error) {
         // The items of one answer are one message, which has a limit of its own.
-        if (items.length < 2 || !is(error, "payload_too_large")) throw error;
-        const half = items.length >> 1;
-        await this.#add(items.slice(0, half));
-        return this.#add(items.slice(half));
-      }
-      if (version === context.latestVersion + 1) return;
-      const { [MARK]: seal } = (await this.#client.getContext(context.id)).metadata as { [MARK]?: Mark };
-      if (!seal?.at || version < seal.at) return;
-    }
-  }
-
-  /** Appends to a context, and answers the first version. What the service does not take is stored as JSON text. */
-  async #append({ id }: { id: string }, items: Item[], args: AppendMessagesArguments): Promise<number> {
-    for (;;) {
-      try {
-        return (await this.#client.append(id, items, { ...args, format: FORMAT }))[0]!.version;
-      } catch (error) {
-        const places = error instanceof InvalidRequest ? error.errors.map(({ pointer }) => pointer?.split("/")[2]) : [];
-        if (!items.some((item, place) => item["type"] !== OPAQUE && places.includes(`${place}`))) throw error;
-        items = items.map((item, place) => (places.includes(`${place}`) ? toOpaque(item) : item));
+        if (items.length === 1 || !is(error, "payload_too_large")) throw error;
       }
     }
+    await this.#replace(context, { to: context.latestVersion, items: 0 }, items, args.contextMetadata ?? undefined);
   }
 
-  /** Keeps so much of a context, and puts others behind it; false where somebody was faster. */
-  async #seal(
-    context: TaggedContext,
-    kept: Kept,
-    others: Item[] = [],
-    operations?: Operations | null,
-  ): Promise<boolean> {
-    const at = context.latestVersion + 1;
-    const mark: Mark = { at, ...kept, ...(others.length && { with: others.length }), key: newKey() };
-    const contextMetadata = { [MARK]: mark, ...(operations !== undefined && { [OPERATIONS]: operations }) };
-    const args = { expectedVersion: at - 1, contextMetadata };
+  /**
+   * Keeps so much of a context, and puts others behind it, in a fork that takes the session's id.
+   *
+   * Rejects with a conflict where somebody was faster.
+   */
+  async #replace(context: TaggedContext, kept: Kept, others: Item[] = [], metadata?: Item): Promise<void> {
+    const { id, name, latestVersion: expectedVersion } = context;
+    const moves = !kept.items && !others.length && !metadata && { moveExternalId: true, expectedVersion };
+    const fork = await this.#client.fork(id, { version: kept.to, name, ...moves }).catch((error: unknown) => {
+      if (!is(error, "fork_too_deep")) throw error;
+      return this.#client.fork(id, { version: 0, name }); // has no ancestors to speak of
+    });
+    if (fork.externalId !== null) return;
     try {
-      await (others.length ? this.#append(context, others, args) : this.#client.append(context.id, [SEAL], args));
+      await this.#fill(fork, id, kept, others);
+      const takeExternalIdFrom = { contextId: id, expectedVersion };
+      await this.#client.updateContext(fork.id, { takeExternalIdFrom, ...(metadata && { metadata }) });
     } catch (error) {
-      if (error instanceof VersionConflict) return false;
+      if (!(error instanceof ProblemError) || error.status >= 500) throw error;
+      if (error.attempts > 1 && (await this.#took(fork.id))) return;
+      await this.#client.deleteContext(fork.id).catch(() => {}); // else it stays, and nothing leads to it
       throw error;
     }
-    try {
-      await this.#goOn(
-        operations === undefined
-          ? { ...context, metadata: { ...context.metadata, [MARK]: mark } }
-          : await this.#client.getContext(context.id),
-      );
-    } catch (error) {
-      if (!(error instanceof KataError)) throw error; // it is done: what is left to do somebody else will do as well
-    }
-    return true;
   }
 
-  /** Appends items and remembers the operation, unless somebody was faster. */
-  async #record({ id, latestVersion, etag }: TaggedContext, items: Item[], operations: Operations): Promise<void> {
-    const metadata = { [OPERATIONS]: operations };
-    try {
-      if (items.length)
-        await this.#append({ id }, items, { expectedVersion: latestVersion, contextMetadata: metadata });
-      else await this.#client.updateContext(id, { metadata, ifMatch: etag });
-    } catch (error) {
-      if (!(error instanceof VersionConflict)) throw error;
+  /** Appends to a fork what it lacks of what is kept of another context, and others behind it. */
+  async #fill({ id, forkVersion }: TaggedContext, from: string, { to, items: kept }: Kept, others: Item[]) {
+    const [cursor, at] = [forkVersion ?? 0, to + (kept && 1)];
+    const lacking = this.#client.messages(from, { cursor, at, include: "native", limit: PAGE });
+    let items: Item[] = [];
+    for await (const page of at > cursor ? lacking.pages() : []) {
+      await this.#put(id, items);
+      items = page.flatMap((message) => natives(message).slice(0, message.version > to ? kept : undefined));
     }
+    await this.#put(id, [...items, ...others]);
   }
 
-  /** Does what a context's mark says; twice, or at once with others, is as once. */
-  async #goOn(context: TaggedContext): Promise<void> {
-    const mark = context.metadata[MARK] as Mark;
-    try {
-      const fork = mark.at ? await this.#fork(context, mark) : context;
-      if (MARK in fork.metadata) await this.#fill(fork, fork.metadata[MARK] as Mark);
-    } catch (error) {
-      if (!is(error, "external_id_missing", "idempotency_key_reused")) throw error; // else somebody else has gone on
-    }
+  /** Whether a fork got the id, where a request was sent again: has it, or had it, as who finds it then forks it. */
+  async #took(id: string): Promise<boolean> {
+    if ((await this.#client.getContext(id)).externalId === this.#id) return true;
+    for await (const _ of this.#client.forks(id, { limit: 1 })) return true;
+    return false;
   }
 
-  /** The fork that takes the place of a sealed context; at 0 where it would have too many ancestors. */
-  async #fork(
-    { id, name, metadata }: Pick<TaggedContext, "id" | "name" | "metadata">,
-    seal: Mark,
-    version = seal.to,
-  ): Promise<TaggedContext> {
-    const { at, ...rest } = seal;
-    const isFull = version === seal.to && !seal.items && !seal.with;
-    const mark = isFull ? undefined : { from: id, ...rest, ...(seal.with && { sealed: at }) };
-    const args = { version, name, metadata: { ...metadata, [MARK]: mark }, moveExternalId: true };
-    try {
-      return await this.#client.fork(id, { ...args, idempotencyKey: `${seal.key}.${version}` });
-    } catch (error) {
-      if (!version || !is(error, "fork_too_deep")) throw error;
-      return this.#fork({ id, name, metadata }, seal, 0);
+  /** Appends any number of items to a context that nobody else knows. */
+  async #put(id: string, items: Item[]): Promise<void> {
+    const cut = starts(items);
+    const parts = cut.map((start, part) => items.slice(start, cut[part + 1]));
+    for (const part of parts) {
+      try {
+        await this.#send(id, part);
+      } catch (error) {
+        if (part.length === 1 || !is(error, "payload_too_large")) throw error;
+        await this.#put(id, part.slice(0, part.length >> 1));
+        await this.#put(id, part.slice(part.length >> 1));
+      }
     }
   }
 
-  /** Appends to a fork what it lacks of the context that was sealed. */
-  async #fill({ id, forkVersion }: TaggedContext, mark: Mark): Promise<void> {
-    const { from = "", to, items: kept, sealed = 0, with: others = 0, key } = mark;
-    const last = to + (kept ? 1 : 0);
-    const items: Item[] = [];
-    const lacking = { cursor: forkVersion ?? 0, at: last, include: "native", limit: PAGE } as const;
-    for await (const message of last > lacking.cursor ? this.#client.messages(from, lacking) : []) {
-      items.push(...natives(message).slice(0, message.version > to ? kept : undefined));
+  /** Appends what one request takes. What the service refuses is stored as JSON text. */
+  async #send(id: string, items: Item[], args: AppendMessagesArguments = {}): Promise<void> {
+    try {
+      await this.#client.append(id, items, { ...args, format: FORMAT });
+    } catch (error) {
+      const places = error instanceof InvalidRequest ? error.errors.map(({ pointer }) => pointer.split("/")[2]) : [];
+      const isRefused = (item: Item, place: number) => item["type"] !== OPAQUE && places.includes(`${place}`);
+      if (!items.some(isRefused)) throw error;
+      await this.#send(id, items.map((item, place) => (isRefused(item, place) ? toOpaque(item) : item)), args);
     }
-    const end = items.length + others;
-    const behind = { cursor: sealed - 1, include: "native", limit: PAGE } as const;
-    for await (const message of others ? this.#client.messages(from, behind) : []) {
-      if (items.push(...natives(message)) >= end) break;
-    }
-    const args = { format: FORMAT, idempotencyKey: key, contextMetadata: { [MARK]: null } } as const;
-    await this.#client.append(id, items.slice(0, end), args);
   }
 }
 
 /** What a transaction expects, and what it puts in the place of that. */
-function sides(transaction: SessionHistoryTransaction): [AgentInputItem[], AgentInputItem[]] {
+function sides(transaction: SessionHistoryTransaction): [Item[], Item[]] {
   if (transaction?.type === "append_items" && Array.isArray(transaction.items)) return [[], transaction.items];
   if (transaction?.type === "replace_suffix") {
     const { expectedSuffix, replacement } = transaction;
@@ -356,16 +299,6 @@ function sides(transaction: SessionHistoryTransaction): [AgentInputItem[], Agent
 /** Where appends of items start, as one takes 1,000 of them or 4 MB. */
 function starts(items: Item[]): number[] {
   return items.length ? [0, ...cuts(items, items.map(dump), { format: FORMAT })] : [];
-}
-
-/** What is to be forgotten of operations, lest they become more and more: the oldest. */
-function forgotten(operations: Operations): Operations {
-  const newestFirst = Object.entries(operations).sort(([, one], [, other]) => other!.at - one!.at);
-  return Object.fromEntries(newestFirst.slice(MAX_OPERATIONS - 1).map(([key]) => [key, null]));
-}
-
-function theirs(items: Item[]): AgentInputItem[] {
-  return fromStored(items) as AgentInputItem[];
 }
 
 function is(error: unknown, ...codes: string[]): boolean {

@@ -47,9 +47,8 @@ export function toStored(item: unknown, names: Map<string, string>): Item {
   return stored["type"] === OPAQUE ? toOpaque(whole) : whole;
 }
 
-/** Stored items as they were given, and those of others as the SDK has them. */
-export function fromStored(stored: Item[]): Item[] {
-  const names = new Map<string, string>();
+/** Stored items as they were given, and those of others as the SDK has them; names as in toStored. */
+export function fromStored(stored: Item[], names = new Map<string, string>()): Item[] {
   return stored.map((item) => {
     const { [ORIGINAL]: original, ...own } = opened(item);
     const made = fromApi(own, names);
@@ -84,13 +83,14 @@ function opened(stored: Item): Item {
   }
 }
 
-/** Whether a result is there whose call is not, of items as they are stored or given. */
-export function lacksCalls(items: Item[]): boolean {
-  const made = new Set<string>();
-  return items.some(({ type, call_id: id, callId = id }) => {
-    if (type === "function_call") made.add(callId);
-    return /^function_call_(output|result)$/.test(type) && !made.has(callId);
-  });
+/** The ids of the calls that come before items, as they are stored or given: those that results of them answer. */
+export function callsBefore(items: Item[], ids = new Set<string>()): Set<string> {
+  for (const item of items.slice().reverse()) {
+    const { type, call_id: id, callId = id } = item ?? {};
+    if (type === "function_call") ids.delete(callId);
+    if (/^function_call_(output|result)$/.test(type)) ids.add(callId);
+  }
+  return ids;
 }
 
 function toApi({ type, providerData, ...own }: Item): Item {

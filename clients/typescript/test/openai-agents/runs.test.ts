@@ -22,7 +22,7 @@ import {
 import { Client } from "kata-context";
 import { KataSession, type KataSessionOptions } from "kata-context/openai-agents";
 
-import { running } from "./stack.js";
+import { running } from "../stack.js";
 
 // any: items as several models make them
 type Item = any;

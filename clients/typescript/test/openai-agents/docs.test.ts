@@ -5,8 +5,8 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { test } from "node:test";
 
-import { run } from "./snippets.js";
-import { ROOT, running } from "./stack.js";
+import { run } from "../snippets.js";
+import { ROOT, running } from "../stack.js";
 
 const stack = running();
 
