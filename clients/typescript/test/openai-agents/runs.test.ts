@@ -282,7 +282,7 @@ describe("an agent", () => {
     const agent = new Agent({ name: "Shop", model, tools: [findOrder()] });
     const id = randomUUID();
     const patient = new Client({ url: stack.proxy, maxRetries: 12 });
-    const killing = new Set(Array.from({ length: 7 }, (_, n) => n * 14 + Math.floor(Math.random() * 14)));
+    const killing = new Set(Array.from({ length: 4 }, (_, n) => n * 25 + Math.floor(Math.random() * 25)));
     for (let n = 0; n < turns; n++) {
       const run = runner.run(agent, `Turn ${n}`, { session: session({ client: patient, budget: 400 }, id) });
       if (killing.has(n)) setTimeout(() => void stack.kill(0.3), Math.random() * 40);

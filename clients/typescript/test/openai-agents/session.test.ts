@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
-import { describe, it } from "node:test";
+import { describe, it, mock } from "node:test";
 import { isDeepStrictEqual } from "node:util";
 
 import { MemorySession, protocol } from "@openai/agents";
@@ -647,9 +647,13 @@ describe("on a line that breaks", () => {
     { status: 502, body: "<html>", after: true },
   ];
 
-  it("each call does what it says, once", async () => {
+  it("each call does what it says, once, wherever it breaks", async (test) => {
+    const { setTimeout: real } = globalThis;
+    const sooner: Item = (act: () => void, ms = 0, ...args: []) => real(act, ms / 50, ...args); // the client's pauses
+    const timers = mock.method(globalThis, "setTimeout", sooner);
+    test.after(() => timers.mock.restore());
     for (const fault of faults) {
-      for (let place = 0; place < 4; place++) {
+      for (let place = 0; place < 7; place++) {
         const one = session({ client: client({ url: stack.proxy }) });
         await one.addItems([user("start")]);
         const items = turn(1);
@@ -694,11 +698,19 @@ describe("many rewinds", () => {
   it("go on beyond the ancestors that a fork may have", async () => {
     const one = session();
     const kept: Item[] = [];
-    for (let n = 0; n < 262; n++) {
+    for (let n = 0; n < 250; n++) {
+      const { id } = await client().createContext({ externalId: idOf(one) });
+      await client().append(id, [{ role: "user", content: `${n}` }]);
+      await client().fork(id, { moveExternalId: true });
+      kept.push({ role: "user", content: `${n}` });
+    }
+    for (let n = 0; n < 12; n++) {
       await one.addItems([user(`${n}`), user("taken back")]);
       kept.push(user(`${n}`));
       assert.deepEqual(await one.popItem(), user("taken back"));
     }
     assert.deepEqual(await one.getItems(), kept);
+    const { forkVersion } = await client().createContext({ externalId: idOf(one) });
+    assert.ok(forkVersion! > 250);
   });
 });
