@@ -334,6 +334,41 @@ describe("a session", () => {
     assert.deepEqual([context.name, context.metadata, context.policy], ["Order 1042", { customer: "c-17" }, policy]);
   });
 
+  it("has an id of any characters, up to 255", async () => {
+    const odd = ["a/b?c#d%20&e", "../..", "😀 漢字 \u2028\n", '"quotes"', " ", "x".repeat(255)].map((id) => `${id}`);
+    for (const id of odd.map((id) => (id.length < 255 ? id + randomUUID() : id))) {
+      await session({}, id).addItems([user("1"), user("2")]);
+      assert.deepEqual(await session({}, id).popItem(), user("2"));
+      assert.deepEqual(await session({}, id).getItems(), [user("1")]);
+    }
+    for (const id of ["", "x".repeat(256), "a\0b", "\ud800"]) await assert.rejects(session({}, id).getItems(), KataError);
+  });
+
+  it("goes on where another client has rewound, deleted or compacted its context, or changed its policy", async () => {
+    const one = session();
+    const now = () => client().createContext({ externalId: idOf(one) });
+    await one.addItems([user("1"), user("2")]);
+    const { id } = await now();
+    await client().fork(id, { version: 1, moveExternalId: true });
+    await one.addItems([user("3")]);
+    assert.deepEqual(await one.getItems(), [user("1"), user("3")]);
+
+    await client().updateContext((await now()).id, { policy: { budget: 1000 } });
+    await client().compact((await now()).id, 1, "They said 1.");
+    const items = (await one.getItems()) as Item[];
+    assert.ok(JSON.stringify(items[0]).includes("They said 1."));
+    assert.deepEqual([items.length, items[1]], [2, user("3")]);
+    assert.deepEqual(await one.getItems(9), [user("1"), user("3")]);
+    assert.deepEqual(await one.popItem(), user("3"));
+
+    await client().deleteContext((await now()).id);
+    await one.addItems([user("4")]);
+    assert.deepEqual(await session({}, idOf(one)).getItems(), [user("4")]);
+    await one.getItems();
+    await client().deleteContext((await now()).id);
+    assert.deepEqual([await one.popItem(), await one.getItems()], [undefined, []]);
+  });
+
   it("stores more than one append takes", async () => {
     const one = session();
     const items = Array.from({ length: 500 }, (_, n) => turn(n)).flat();
@@ -530,6 +565,20 @@ describe("a transaction", () => {
     assert.deepEqual(await one.getItems(), [user("start")]);
   });
 
+  it("takes more than one append does, and results of calls that it keeps or replaces", async () => {
+    const one = session();
+    await one.addItems([user("start"), thought(), call("1"), call("2")]);
+    const items = [...Array.from({ length: 1001 }, (_, n) => user(`${n}`)), call("3")];
+    await one.applyHistoryTransaction(append("a", ...items));
+    const others = [result("1"), result("3"), result("2")];
+    await one.applyHistoryTransaction(replace("r", [call("3")], others));
+    await one.applyHistoryTransaction(replace("r", [call("3")], others));
+    const seen = await one.getItems();
+    assert.deepEqual(seen.slice(4), [...items.slice(0, -1), ...others]);
+    assert.deepEqual(await one.getItems(2), others.slice(1));
+    assert.deepEqual(await one.popItem(), others[2]);
+  });
+
   it("is forgotten when the session is cleared", async () => {
     const one = session();
     await one.applyHistoryTransaction(append("a", user("x")));
@@ -600,6 +649,59 @@ describe("a transaction", () => {
 });
 
 describe("several at once", () => {
+  it("who write while it is cleared and deleted lose no item that comes behind", async () => {
+    const one = session();
+    const writer = async (name: string) => {
+      const own = session({}, idOf(one));
+      for (let n = 0; n < 8; n++) {
+        await own.getItems();
+        await own.addItems([user(`${name}${n}`)]);
+      }
+    };
+    const clearing = async () => {
+      for (let n = 0; n < 6; n++) {
+        if (n % 2) await session({}, idOf(one)).clearSession();
+        else await client().deleteContext((await client().createContext({ externalId: idOf(one) })).id);
+      }
+    };
+    await Promise.all([writer("a"), writer("b"), clearing()]);
+    const seen = (await one.getItems()).map((item: Item) => item.content);
+    for (const name of ["a", "b"]) {
+      const own = seen.filter((text) => text.startsWith(name));
+      assert.deepEqual(own, Array.from({ length: 8 }, (_, n) => `${name}${n}`).slice(8 - own.length));
+    }
+  });
+
+  it("who add before a rewind is through lose nothing: what they add is the newest", async () => {
+    for (const [last, method, path] of [
+      [user("last"), "POST", "/forks"],
+      [call("2"), "PATCH", ""],
+    ]) {
+      const one = session();
+      const items = [user("start"), thought(), call("1"), last];
+      await one.addItems(items);
+      let rewinds = 0;
+      const fetch = async (url: string, init: RequestInit) => {
+        if (init.method === method && url.endsWith(path) && !rewinds++)
+          await session({}, idOf(one)).addItems([user("other")]);
+        return globalThis.fetch(url, init);
+      };
+      assert.deepEqual(await session({ client: client({ fetch }) }, idOf(one)).popItem(), user("other"));
+      assert.deepEqual([await one.getItems(), rewinds > 0], [items, true]);
+    }
+  });
+
+  it("who are slower leave no context behind", async () => {
+    const one = session();
+    await one.addItems([user("start"), thought(), ...["1", "2", "3", "4"].map((n) => call(n))]);
+    const { id } = await client().createContext({ externalId: idOf(one) });
+    const popped = await Promise.all([1, 2, 3, 4].map(() => session({}, idOf(one)).popItem()));
+    assert.deepEqual(popped.map((item: Item) => item.callId).sort(), ["1", "2", "3", "4"]);
+    const forks = [];
+    for await (const fork of client().forks(id)) forks.push(fork);
+    assert.equal(forks.length, 1);
+  });
+
   it("who open a session get one", async () => {
     const id = randomUUID();
     await Promise.all(Array.from({ length: 20 }, (_, n) => session({}, id).addItems([user(`${n}`)])));
@@ -673,6 +775,45 @@ describe("on a line that breaks", () => {
         await struck(() => one.clearSession());
         assert.deepEqual(await one.getItems(), []);
       }
+    }
+  });
+
+  it("what is taken back in vain, as it seems, is taken back once, also where others go on at once", async () => {
+    const others: [left: number, behind: Item[], goOn: (of: KataSession) => Promise<unknown>][] = [
+      [4, [], async () => {}],
+      [4, [user("other")], (of) => of.addItems([user("other")])],
+      [3, [], (of) => of.popItem()],
+      [0, [], (of) => of.clearSession()],
+    ];
+    for (const [left, behind, goOn] of others) {
+      const one = session();
+      const items = [user("start"), thought(), call("1"), call("2"), call("3")];
+      await one.addItems(items);
+      let patches = 0;
+      const fetch = async (url: string, init: RequestInit) => {
+        const response = await globalThis.fetch(url, init);
+        if (init.method !== "PATCH" || patches++) return response;
+        await goOn(session({}, idOf(one)));
+        throw new Error("cut");
+      };
+      assert.deepEqual(await session({ client: client({ fetch }) }, idOf(one)).popItem(), items[4]);
+      assert.equal(patches, 2);
+      assert.deepEqual(await one.getItems(), [...items.slice(0, left), ...behind]);
+    }
+  });
+
+  it("more than one append takes is there wholly or not at all", async () => {
+    const [one, items] = [session(), Array.from({ length: 1001 }, (_, n) => user(`${n}`))];
+    for (let n = 1; n < 7; n++) {
+      const killing = session({ client: killed(n, n % 2 > 0) }, idOf(one));
+      const seen = await killing.addItems(items).then(
+        () => true,
+        () => false,
+      );
+      const stored = await one.getItems();
+      assert.ok(stored.length === 0 || isDeepStrictEqual(stored, items));
+      if (seen) assert.equal(stored.length, 1001);
+      await one.clearSession();
     }
   });
 
