@@ -335,13 +335,14 @@ describe("a session", () => {
   });
 
   it("has an id of any characters, up to 255", async () => {
-    const odd = ["a/b?c#d%20&e", "../..", "😀 漢字 \u2028\n", '"quotes"', " ", "x".repeat(255)].map((id) => `${id}`);
-    for (const id of odd.map((id) => (id.length < 255 ? id + randomUUID() : id))) {
+    const odd = ["a/b?c#d%20&e", "../..", "😀 漢字 \u2028\n", '"quotes"', " "];
+    for (const id of [...odd.map((id) => id + randomUUID()), "x".repeat(255)]) {
       await session({}, id).addItems([user("1"), user("2")]);
       assert.deepEqual(await session({}, id).popItem(), user("2"));
       assert.deepEqual(await session({}, id).getItems(), [user("1")]);
     }
-    for (const id of ["", "x".repeat(256), "a\0b", "\ud800"]) await assert.rejects(session({}, id).getItems(), KataError);
+    for (const id of ["", "x".repeat(256), "a\0b", "\ud800"])
+      await assert.rejects(session({}, id).getItems(), KataError);
   });
 
   it("goes on where another client has rewound, deleted or compacted its context, or changed its policy", async () => {
@@ -456,7 +457,7 @@ describe("a session", () => {
       const [one, memory] = [session(), new MemorySession()];
       let state = seed;
       const random = (below: number) => (state = (state * 48271) % 2147483647) % below;
-      for (let step = 0; step < 50; step++) {
+      for (let step = 0; step < 35; step++) {
         const made: Item[] = [];
         const kinds = [...turn(step), ...OWN, ...OTHERS.filter((item) => protocol.ModelItem.safeParse(item).success)];
         for (let n = random(4); n >= 0; n--) made.push(kinds[random(kinds.length)]);
@@ -755,7 +756,7 @@ describe("on a line that breaks", () => {
     const timers = mock.method(globalThis, "setTimeout", sooner);
     test.after(() => timers.mock.restore());
     for (const fault of faults) {
-      for (let place = 0; place < 7; place++) {
+      for (let place = 0; place < 6; place++) {
         const one = session({ client: client({ url: stack.proxy }) });
         await one.addItems([user("start")]);
         const items = turn(1);
