@@ -11,17 +11,11 @@
 // Must never import more than types of it.
 import type { ModelMessage, SystemModelMessage, UIMessage } from "ai";
 import type { Client } from "./client.js";
-import type { GetWindowArguments, Message, Policy, TaggedContext } from "./schema.js";
+import type { GetWindowArguments, Message, NativeMessage, Policy, TaggedContext } from "./schema.js";
 
-// Somebody else has written or branched: what is stored is read again. So often at most.
-const RACES = [
-  "version_conflict",
-  "precondition_failed",
-  "external_id_missing",
-  "external_id_taken",
-  "context_not_found",
-];
-const MAX_ROUNDS = 20;
+// Somebody else has written, branched or deleted: what is stored is read again. So often at most.
+const RACES = ["version_conflict", "external_id_missing", "context_not_found"];
+const MAX_ROUNDS = 100;
 
 // Of a message, in bytes: what the service takes less its other members.
 const MAX_BYTES = 4_300_000;
@@ -45,70 +39,63 @@ export interface KataStore<UI extends UIMessage> {
   load(chatId: string): Promise<UI[]>;
   /**
    * Makes a chat what the array is, and answers the id of its context. What is new is appended; where a message has
-   * changed or is gone, the chat becomes a fork of itself before it, and what was there stays in the old context.
+   * changed or is gone, a fork before it is made the same, and becomes the chat at once: what was there stays in the
+   * old context.
    *
-   * Of several at once the last counts, and none is stored twice. Rejects with KataError, and with RangeError for a
-   * message that is too large. One that fails behind a fork leaves what both arrays begin with.
+   * Of several at once the last counts, and none is stored twice. Rejects with KataError, RangeError for a message that
+   * is too large, and TypeError for what is no id.
    */
   save(chatId: string, messages: readonly UI[]): Promise<string>;
 }
 
-interface Item<UI> {
-  message: UI;
+/** A UI message as JSON, and what tells it and all before it. */
+interface Item {
   text: string;
   digest: string;
 }
 
 /** A store of chats, each a context whose externalId is the chat's id. */
 export function kataStore<UI extends UIMessage = UIMessage>(client: Client, options: StoreOptions<UI>): KataStore<UI> {
-  async function load(chatId: string): Promise<UI[]> {
-    const messages: UI[] = [];
-    for await (const context of client.contexts({ externalId: chatId })) {
-      for await (const stored of client.messages(context.id, { limit: 1000 })) {
-        const { message } = ours(stored) ?? {};
-        if (message !== undefined) messages.push(JSON.parse(message));
+  function load(chatId: string): Promise<UI[]> {
+    return settled(chatId, async () => {
+      const messages: UI[] = [];
+      for await (const context of client.contexts({ externalId: chatId })) {
+        for await (const stored of client.messages(context.id, { limit: 1000 })) {
+          const { message } = ours(stored) ?? {};
+          if (message !== undefined) messages.push(JSON.parse(message));
+        }
       }
-    }
-    return messages;
+      return messages;
+    });
   }
 
   async function save(chatId: string, messages: readonly UI[]): Promise<string> {
     const items = await chain(messages);
-    for (let round = 1; ; round++) {
-      try {
-        return await store(chatId, items);
-      } catch (error) {
-        if (round === MAX_ROUNDS || !RACES.includes((error as { code?: string }).code ?? "")) throw error;
+    return settled(chatId, async () => {
+      const context = await client.createContext({ externalId: chatId, policy: options.policy ?? null });
+      const { version, kept, cut } = await compare(context.id, items);
+      const added = await Promise.all(items.slice(kept).map(converted));
+      if (!cut) {
+        await append(context.id, added, { expectedExternalId: chatId, expectedVersion: version });
+        return context.id;
       }
-    }
-  }
-
-  async function store(chatId: string, items: Item<UI>[]): Promise<string> {
-    let context = await client.createContext({ externalId: chatId, ...(options.policy && { policy: options.policy }) });
-    let { version, kept, cut } = await compare(context.id, items);
-    const added = await Promise.all(items.slice(kept).map(converted));
-    if (cut) {
-      version = cut - 1;
-      context = await branch(context, version);
-    }
-    for (const { digest, text, parts } of added) {
-      const batches = [
-        { messages: parts.slice(0, -1), aiSdk: { digest } },
-        { messages: parts.slice(-1), aiSdk: { digest, message: text } },
-      ];
-      for (const { messages, aiSdk } of batches.filter(({ messages }) => messages.length)) {
-        const args = { format: "ai-sdk", metadata: { aiSdk }, expectedVersion: version } as const;
-        version = (await client.append(context.id, messages, args)).at(-1)!.version;
-      }
-    }
-    return context.id;
+      const draft = await branch(context, cut - 1);
+      await append(draft.id, added);
+      const holder = { contextId: context.id, expectedVersion: version };
+      await client.updateContext(draft.id, { takeExternalIdFrom: holder }).catch(async (error) => {
+        // Refused at once. Behind another attempt it may have become the chat.
+        if (error.status === 409 && error.attempts === 1) await client.deleteContext(draft.id);
+        throw error;
+      });
+      return draft.id;
+    });
   }
 
   /**
    * What a context has of these: its latest version, how many of them it begins with, and the version that what else
    * was saved begins at, 0 for none.
    */
-  async function compare(contextId: string, items: Item<UI>[]) {
+  async function compare(contextId: string, items: Item[]) {
     const places = new Map(items.map(({ digest }, place) => [digest, place + 1]));
     let [version, kept, cut] = [0, 0, 0];
     for await (const stored of client.messages(contextId, { order: "desc", limit: 20 })) {
@@ -122,7 +109,8 @@ export function kataStore<UI extends UIMessage = UIMessage>(client: Client, opti
     return { version, kept, cut };
   }
 
-  async function converted({ message, text, digest }: Item<UI>) {
+  async function converted({ text, digest }: Item) {
+    const message: UI = JSON.parse(text);
     const parts = plain(await options.convertToModelMessages([message]));
     if (parts.length === 0) parts.push({ role: message.role, content: [] }); // which no window has
     const most = Math.max(...parts.map((part) => mostBytes(JSON.stringify(part)))) + bytes(JSON.stringify(text));
@@ -130,28 +118,77 @@ export function kataStore<UI extends UIMessage = UIMessage>(client: Client, opti
     return { digest, text, parts };
   }
 
+  async function append(
+    contextId: string,
+    added: (Item & { parts: Plain[] })[],
+    expected?: { expectedExternalId: string; expectedVersion: number },
+  ): Promise<void> {
+    for (const { digest, text, parts } of added) {
+      const batches = [
+        { messages: parts.slice(0, -1), aiSdk: { digest } },
+        { messages: parts.slice(-1), aiSdk: { digest, message: text } },
+      ];
+      for (const { messages, aiSdk } of batches.filter(({ messages }) => messages.length)) {
+        const args = { format: "ai-sdk", metadata: { aiSdk }, ...expected } as const;
+        const stored = await client.append(contextId, messages, args);
+        if (expected) expected.expectedVersion = stored.at(-1)!.version;
+      }
+    }
+  }
+
   /** The chat as it was at a version: a fork, or a copy where the context has as many ancestors as one may have. */
-  async function branch(context: TaggedContext, version: number): Promise<TaggedContext> {
+  async function branch({ id, name, metadata, policy }: TaggedContext, version: number): Promise<TaggedContext> {
     try {
-      return await client.fork(context.id, { version, moveExternalId: true });
+      return await client.fork(id, { version, name });
     } catch (error) {
       if ((error as { code?: string }).code !== "fork_too_deep") throw error;
     }
-    const { externalId, name, metadata, policy } = context;
     const copy = await client.createContext({ name, metadata, policy });
-    if (version) {
-      for await (const stored of client.messages(context.id, { at: version, include: "native", limit: 100 })) {
-        const { nativeFormat, native, role, content, toolCalls, toolCallId, toolName, model, metadata } = stored;
-        const own = { role, content, toolCalls, toolCallId, toolName, model, metadata };
-        if (nativeFormat) await client.append(copy.id, [native as object], { format: nativeFormat, metadata });
-        else await client.append(copy.id, [own]);
+    const pages = client.messages(id, { at: version, include: "native", limit: 1000 }).pages();
+    for await (const page of pages) {
+      for (const run of runs(page)) {
+        const { nativeFormat: format, metadata, model } = run[0]!;
+        const given = run.flatMap(({ native }) => native as object[]); // of some, a message is a list
+        const tokenCounts = given.map((_, at) => run[at]?.tokenCount ?? 0);
+        if (format) await client.append(copy.id, given, { format, metadata, model, tokenCounts });
+        else await client.append(copy.id, run.map(kata));
       }
     }
-    await client.updateContext(context.id, { externalId: null, ifMatch: context.etag });
-    return client.updateContext(copy.id, { externalId });
+    return copy;
   }
 
   return { load, save };
+}
+
+/** What attempt comes to, once nobody else is in its way. */
+async function settled<T>(chatId: string, attempt: () => Promise<T>): Promise<T> {
+  // undefined would be no filter: the chats of all others
+  if (typeof chatId !== "string") throw new TypeError("the id of a chat is text");
+  for (let round = 1; ; round++) {
+    try {
+      return await attempt();
+    } catch (error) {
+      if (round === MAX_ROUNDS || !RACES.includes((error as { code?: string }).code ?? "")) throw error;
+    }
+  }
+}
+
+/** Runs of messages that one append stores as they are: those of other providers alone, as neighbours may merge. */
+function runs(stored: NativeMessage[]): NativeMessage[][] {
+  const found: NativeMessage[][] = [];
+  let last: string | undefined;
+  for (const message of stored) {
+    const { id, nativeFormat, metadata, model } = message;
+    const kind = !nativeFormat ? "" : nativeFormat === "ai-sdk" ? JSON.stringify([metadata, model]) : id;
+    if (kind !== last) found.push([]);
+    last = kind;
+    found.at(-1)!.push(message);
+  }
+  return found;
+}
+
+function kata({ role, content, toolCalls, toolCallId, toolName, model, metadata, tokenCount }: NativeMessage) {
+  return { role, content, toolCalls, toolCallId, toolName, model, metadata, tokenCount };
 }
 
 function ours({ metadata }: Message): { digest: string; message?: string } | undefined {
@@ -159,8 +196,8 @@ function ours({ metadata }: Message): { digest: string; message?: string } | und
 }
 
 /** Messages with their JSON, and a digest of each and all before it, for which the order of members does not matter. */
-async function chain<UI>(messages: readonly UI[]): Promise<Item<UI>[]> {
-  const items: Item<UI>[] = [];
+async function chain(messages: readonly UIMessage[]): Promise<Item[]> {
+  const items: Item[] = [];
   for (const message of messages) {
     const text = JSON.stringify(message);
     const sorted = JSON.stringify(JSON.parse(text), (_, value) =>
@@ -170,7 +207,7 @@ async function chain<UI>(messages: readonly UI[]): Promise<Item<UI>[]> {
     );
     const hash = await crypto.subtle.digest("SHA-256", encoder.encode(`${items.at(-1)?.digest}${sorted}`));
     const digest = Array.from(new Uint8Array(hash), (byte) => byte.toString(16).padStart(2, "0")).join("");
-    items.push({ message, text, digest });
+    items.push({ text, digest });
   }
   return items;
 }
