@@ -191,15 +191,17 @@ function kata({ role, content, toolCalls, toolCallId, toolName, model, metadata,
   return { role, content, toolCalls, toolCallId, toolName, model, metadata, tokenCount };
 }
 
+/** What the store has added to a message; others may use the name for something else. */
 function ours({ metadata }: Message): { digest: string; message?: string } | undefined {
-  return metadata["aiSdk"] as never;
+  const own = metadata["aiSdk"] as Part | null | undefined;
+  return typeof own?.["digest"] === "string" ? (own as never) : undefined;
 }
 
 /** Messages with their JSON, and a digest of each and all before it, for which the order of members does not matter. */
 async function chain(messages: readonly UIMessage[]): Promise<Item[]> {
   const items: Item[] = [];
-  for (const message of messages) {
-    const text = JSON.stringify(message);
+  // All at once, as the caller may change them meanwhile.
+  for (const text of messages.map((message) => JSON.stringify(message))) {
     const sorted = JSON.stringify(JSON.parse(text), (_, value) =>
       value instanceof Object && !Array.isArray(value)
         ? Object.fromEntries(Object.entries(value).sort(([one], [other]) => (one < other ? -1 : 1)))
