@@ -613,13 +613,13 @@ suite("kataStore", () => {
       // A message of ours is a list of items here, and neighbours would merge.
       for (const text of ["One.", "Two."]) {
         const item = { type: "message", role: "assistant", content: [{ type: "output_text", text, annotations: [] }] };
-        const own = { format: "openai-responses", tokenCounts: [3], model: "gpt-5.2", metadata: { own: true } } as const;
-        await kata.append(id, [item], own);
+        const own = { format: "openai-responses", model: "gpt-5.2", metadata: { own: true } } as const;
+        await kata.append(id, [item], { ...own, tokenCounts: [3] });
       }
       const messages = [said("u", "Hi"), called("a")];
       let last = await store.save(chat, messages);
       for (let turn = 0; turn <= 256; turn++) {
-        if (turn) ({ id: last } = await kata.fork(last, { moveExternalId: true }));
+        if (turn) ({ id: last } = await kata.fork(last, { name: own.name, moveExternalId: true }));
         await kata.append(last, [{ role: "user", content: `note ${turn}` }]);
       }
       messages.push(said("b", "…", "assistant"));
