@@ -119,7 +119,7 @@ suite("kataPrepareStep", () => {
     [120, 40, 4, 2],
     [1000, 250, 16, 1],
   ] as const) {
-    test(`keeps ${budget} tokens, the request and whole units in a run of ${steps} steps with step ${step}`, async () => {
+    test(`keeps ${budget} tokens, the request and whole units in ${steps} steps of a run, step ${step}`, async () => {
       const { client, contextId } = await chat([...LONG, QUESTION], { budget, step, keepRequest: true });
       const model = caller(steps, width);
 
@@ -186,7 +186,8 @@ suite("kataPrepareStep", () => {
 
     for (const prompt of model.prompts) assertWhole(prompt);
     const has = (step: number, text: string) => JSON.stringify(model.prompts[step]).includes(text);
-    assert.deepEqual([0, 1, 2, 3, 4].map((step) => has(step, "They asked about orders.")), [false, true, true, true, true]);
+    const summed = [0, 1, 2, 3, 4].map((step) => has(step, "They asked about orders."));
+    assert.deepEqual(summed, [false, true, true, true, true]);
     assert.deepEqual([1, 2, 3, 4].map((step) => has(step, "c1-0")), [true, true, false, false]);
   });
 
