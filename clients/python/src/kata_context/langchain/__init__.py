@@ -8,6 +8,7 @@ _following  how a context follows the messages of a graph's state
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Annotated, Any, NotRequired, cast
 
 from langchain.agents.middleware import AgentMiddleware, AgentState, ExtendedModelResponse, ModelRequest, ModelResponse
@@ -21,41 +22,15 @@ from langgraph.types import Command
 from kata_context import _requests as requests
 from kata_context import types
 from kata_context._client import AsyncClient, Client
-from kata_context.errors import ContextNotFound
-from kata_context.langchain._following import Followed, Steps, T, append, asend, follow, read, send
+from kata_context.errors import ContextNotFound, ExternalIdMissing, KataError, VersionConflict
+from kata_context.langchain._following import TRIES, Followed, Steps, T, append, asend, follow, read, send
 from kata_context.langchain._messages import answered, from_kata, to_kata
 
 __all__ = ["KataChatMessageHistory", "KataMiddleware", "from_kata", "to_kata"]
 
 
-def _policy(budget: int | None, policy: types.Policy | None) -> types.Policy:
-    """The policy of contexts that are made here."""
-    if policy is None and budget is not None:
-        return {"budget": budget, "keepPreamble": True, "keepRequest": True, "step": budget // 4}
-    return policy or {}
-
-
-def _window(context_id: str, budget: int | None) -> Steps[tuple[list[AnyMessage], int]]:
-    """What to send to a model, and the latest version at that time."""
-    arguments: types.GetWindowArguments = {} if budget is None else {"budget": budget}
-    window = yield requests.window(context_id, **arguments)
-    return answered(from_kata(stored) for stored in window["data"]), int(window["etag"].strip('"').split(".")[0])
-
-
-class KataState(AgentState[Any]):
-    """The state of an agent, and what is stored of it."""
-
-    kata_context: NotRequired[Annotated[Followed, PrivateStateAttr]]
-
-
-class KataMiddleware(AgentMiddleware[KataState, Any, Any]):
-    """Stores what an agent says and is told when it is said, and sends its model windows. Put it first.
-
-    Where a checkpointer keeps the thread, too, the context follows the thread; where none does, the context is the
-    memory: invoke the agent with what is new. The same message, by its id, once more begins its turn anew, in a fork.
-    """
-
-    state_schema = KataState
+class _Session:
+    """What a middleware and a history are told."""
 
     def __init__(
         self,
@@ -72,8 +47,40 @@ class KataMiddleware(AgentMiddleware[KataState, Any, Any]):
         are made here: without it they keep their preamble and the request, and move on by a quarter of budget.
         """
         super().__init__()
-        self._session_id, self._budget, self._policy = session_id, budget, _policy(budget, policy)
+        self._session_id, self._budget, self._policy = session_id, budget, policy or {}
+        if policy is None and budget is not None:
+            self._policy = {"budget": budget, "keepPreamble": True, "keepRequest": True, "step": budget // 4}
         self._client, self._async_client = client or Client(), async_client or AsyncClient()
+
+    def _session(self) -> str:
+        session_id = self._session_id
+        if session_id is None:
+            session_id = get_config().get("configurable", {}).get("thread_id")
+        if session_id in (None, ""):
+            raise ValueError(f"{type(self).__name__} takes a session_id, or a thread_id in the run's configuration")
+        return str(session_id)
+
+    def _window(self, context_id: str) -> Steps[tuple[list[AnyMessage], int]]:
+        """What to send to a model, and the latest version at that time."""
+        arguments: types.GetWindowArguments = {} if self._budget is None else {"budget": self._budget}
+        window = yield requests.window(context_id, **arguments)
+        return answered(from_kata(stored) for stored in window["data"]), int(window["etag"].strip('"').split(".")[0])
+
+
+class KataState(AgentState[Any]):
+    """The state of an agent, and what is stored of it."""
+
+    kata_context: NotRequired[Annotated[Followed, PrivateStateAttr]]
+
+
+class KataMiddleware(_Session, AgentMiddleware[KataState, Any, Any]):
+    """Stores what an agent says and is told when it is said, and sends its model windows. Put it first.
+
+    Where a checkpointer keeps the thread, too, the context follows the thread; where none does, the context is the
+    memory: invoke the agent with what is new. The same message, by its id, once more begins its turn anew, in a fork.
+    """
+
+    state_schema = KataState
 
     def before_agent(self, state: KataState, runtime: Runtime[Any]) -> dict[str, Any] | None:  # noqa: ARG002 - theirs
         """Stores the input."""
@@ -116,44 +123,24 @@ class KataMiddleware(AgentMiddleware[KataState, Any, Any]):
         followed, messages = state.get("kata_context"), state["messages"]
         followed = yield from follow(self._session(), self._policy, messages, followed, anew=False)
         try:
-            window, latest = yield from _window(followed["context"], self._budget)
+            window, latest = yield from self._window(followed["context"])
         except ContextNotFound:
             latest = -1
         if latest != followed["latest"]:  # others have written, or what this state has not said yet stands there
             followed = yield from follow(self._session(), self._policy, messages, followed, anew=True)
-            window, _ = yield from _window(followed["context"], self._budget)
+            window, _ = yield from self._window(followed["context"])
         return followed, window
-
-    def _session(self) -> str:
-        thread_id = self._session_id or get_config().get("configurable", {}).get("thread_id")
-        if not thread_id:
-            raise ValueError("KataMiddleware takes a session_id, or a thread_id in the run's configuration")
-        return str(thread_id)
 
 
 def _response(response: ModelResponse[Any], followed: Followed) -> ExtendedModelResponse[Any]:
     return ExtendedModelResponse(response, Command(update={"kata_context": followed}))
 
 
-class KataChatMessageHistory(BaseChatMessageHistory):
+class KataChatMessageHistory(_Session, BaseChatMessageHistory):
     """A session's messages, for chains with RunnableWithMessageHistory; LangChain drops both in 2.0.
 
-    Agents have KataMiddleware.
+    With a budget, in tokens, its messages are a window, and else all of them. Agents have KataMiddleware.
     """
-
-    def __init__(
-        self,
-        session_id: str,
-        *,
-        budget: int | None = None,
-        policy: types.Policy | None = None,
-        client: Client | None = None,
-        async_client: AsyncClient | None = None,
-    ) -> None:
-        """Takes the context's externalId. With a budget, in tokens, `messages` are a window, and else all of them."""
-        super().__init__()
-        self._session_id, self._budget, self._policy = session_id, budget, _policy(budget, policy)
-        self._client, self._async_client = client or Client(), async_client or AsyncClient()
 
     @property
     def messages(self) -> list[BaseMessage]:  # type: ignore[override] # as the examples of the class itself have it
@@ -166,13 +153,11 @@ class KataChatMessageHistory(BaseChatMessageHistory):
 
     def add_messages(self, messages: Sequence[BaseMessage]) -> None:
         """Stores all of them or none; more than the service takes at once in several requests."""
-        stored = [to_kata(message) for message in messages]
-        send(self._client, self._in_context(lambda context: append(context["id"], stored)))
+        send(self._client, self._in_context(self._adds(messages)))
 
     async def aadd_messages(self, messages: Sequence[BaseMessage]) -> None:
         """The same to be awaited."""
-        stored = [to_kata(message) for message in messages]
-        await asend(self._async_client, self._in_context(lambda context: append(context["id"], stored)))
+        await asend(self._async_client, self._in_context(self._adds(messages)))
 
     def clear(self) -> None:
         """Deletes the context; the next message makes another."""
@@ -183,18 +168,27 @@ class KataChatMessageHistory(BaseChatMessageHistory):
         await asend(self._async_client, self._in_context(self._clear))
 
     def _in_context(self, work: Callable[[Mapping[str, Any]], Steps[T]]) -> Steps[T]:
-        while True:
-            context = yield requests.create_context(external_id=self._session_id, policy=self._policy)
-            try:
+        for _ in range(TRIES):
+            context = yield requests.create_context(external_id=self._session(), policy=self._policy)
+            with suppress(ContextNotFound, ExternalIdMissing, VersionConflict):  # somebody else was faster
                 return (yield from work(context))
-            except ContextNotFound:
-                pass  # somebody has just cleared it
+        raise KataError(f"others move the session {self._session()!r} all the time")
 
     def _messages(self, context: Mapping[str, Any]) -> Steps[list[BaseMessage]]:
         if self._budget is not None:
-            window, _ = yield from _window(context["id"], self._budget)
+            window, _ = yield from self._window(context["id"])
             return list[BaseMessage](window)
         return [from_kata(stored) for stored in (yield from read(context["id"], 0, context["latestVersion"]))]
 
+    def _adds(self, messages: Sequence[BaseMessage]) -> Callable[[Mapping[str, Any]], Steps[None]]:
+        given, stored = [to_kata(message) for message in messages], list[types.Message]()
+
+        def add(context: Mapping[str, Any]) -> Steps[None]:
+            yield from append(
+                context["id"], given[len(stored) :], {"expected_external_id": context["externalId"]}, stored
+            )
+
+        return add
+
     def _clear(self, context: Mapping[str, Any]) -> Steps[None]:
-        yield requests.delete_context(context["id"])
+        yield requests.delete_context(context["id"], if_match=context["etag"])

@@ -1,8 +1,8 @@
 """How a context follows the messages of a graph's state. Nothing here does I/O but `send` and `asend`."""
 
 from collections.abc import Generator, Mapping, Sequence
+from contextlib import suppress
 from hashlib import sha256
-from types import MappingProxyType
 from typing import Any, NamedTuple, TypedDict, TypeVar, cast
 
 from langchain_core.messages import BaseMessage
@@ -15,7 +15,6 @@ from kata_context._requests import Request
 from kata_context.errors import (
     ContextNotFound,
     ExternalIdMissing,
-    ExternalIdTaken,
     ForkTooDeep,
     IdempotencyKeyReused,
     KataError,
@@ -29,8 +28,8 @@ Steps = Generator[Request[Any], Any, T]  # sends requests, gets their answers or
 # Of a state that was never followed, so many stored messages more than it might have are searched for its own.
 REACH = 200
 
-# How often a session is looked up again that others have moved meanwhile.
-TRIES = 10
+# How often a session is looked at again because others have written to it or moved it: more than write at once.
+TRIES = 100
 
 
 class Known(NamedTuple):
@@ -50,6 +49,75 @@ class Followed(TypedDict):
     latest: int
     writer: str
     stored: list[tuple[str | None, str, int]]
+
+
+def follow(
+    session_id: str, policy: types.Policy, messages: Sequence[BaseMessage], followed: Followed | None, *, anew: bool
+) -> Steps[Followed]:
+    """Makes the session's context one that ends with messages, and whatever others have written.
+
+    Unless anew, a run goes on in the context where it is, as long as only its own messages are new there: then this
+    is one request, or none.
+    """
+    writer = followed["writer"] if followed else (messages[0].id or "") if messages else ""
+    here = None if anew or not followed else _where(followed)
+    moved = whole = False
+    for _ in range(TRIES):
+        context = here or (yield requests.create_context(external_id=session_id, policy=policy))
+        try:
+            known, start = yield from _look(context, messages, followed, writer, whole=whole)
+            same, cut = _compare(known, messages, start)
+            if cut is None:
+                now = yield from _extend(context, writer, same, messages, session_id)
+                if now["latest"] >= context["latestVersion"]:
+                    return now
+                followed = now  # its key says that it was stored long ago: the next look is at what stands behind it
+            elif followed and moved:  # what this run was told has been taken back, and so is what it says
+                moved = False
+                same = [Known(*each) for each in followed["stored"]]
+                return (yield from _extend(_where(followed), writer, same, messages))
+            elif not here:
+                return (yield from _replace(context, cut, writer, same, messages))
+        except ExternalIdMissing:
+            moved = here is not None
+        except (ContextNotFound, VersionConflict):
+            pass
+        except IdempotencyKeyReused:  # it was stored long ago, and is another now
+            if whole:
+                raise
+            whole = True
+        here = None
+    raise KataError(f"others move the session {session_id!r} all the time")
+
+
+def _where(followed: Followed) -> Mapping[str, Any]:
+    """The context where a run is, as far as it has seen it."""
+    return {"id": followed["context"], "latestVersion": followed["latest"]}
+
+
+def _look(
+    context: Mapping[str, Any], messages: Sequence[BaseMessage], followed: Followed | None, writer: str, *, whole: bool
+) -> Steps[tuple[list[Known], int | None]]:
+    """What messages are compared with, and the version before the first that the state had here, if it had one."""
+    latest: int = context["latestVersion"]
+    known: list[Known] = []
+    if whole:
+        after = 0
+    elif followed and followed["context"] == context["id"]:
+        known = [Known(*each) for each in followed["stored"]]
+        after = followed["latest"]
+    elif followed:
+        after = 0
+    elif len(messages) == 1 and not context["parentId"]:
+        after = latest  # a key finds it, however far back it is, unless a fork shares it
+    else:
+        after = max(0, latest - 2 * len(messages) - REACH)
+    if after < latest:
+        for stored in (yield from read(context["id"], after, latest)):
+            message, its = from_kata(stored), stored["metadata"].get("langchain")
+            mine = isinstance(its, dict) and its.get("writer") == writer
+            known.append(Known(message.id, digest(message), stored["version"], mine))
+    return known, next((each.version - 1 for each in known if each.mine), None) if followed else None
 
 
 def _compare(
@@ -74,100 +142,52 @@ def _compare(
     return same, None
 
 
-def _stored_of(followed: Followed | None, messages: Sequence[BaseMessage]) -> list[Known] | None:
-    """What is stored of messages, if they begin with all that was stored."""
-    if not followed:
-        return None
-    known = [Known(*each) for each in followed["stored"]]
-    now = [(message.id, digest(message)) for message in messages[: len(known)]]
-    return known if [each[:2] for each in known] == now else None
-
-
-def follow(
-    session_id: str, policy: types.Policy, messages: Sequence[BaseMessage], followed: Followed | None, *, anew: bool
-) -> Steps[Followed]:
-    """Makes the session's context one that ends with messages, and whatever others have written.
-
-    Unless anew, a run goes on in the context where it is, as long as only its own messages are new there: then this
-    is one request, or none.
-    """
-    writer = followed["writer"] if followed else (messages[0].id or "") if messages else ""
-    same = _stored_of(followed, messages)
-    if followed and same is not None and not anew:
-        try:
-            return (yield from _extend(followed["context"], followed["latest"], writer, same, messages, expected=True))
-        except (VersionConflict, ContextNotFound, IdempotencyKeyReused):
-            pass
-    whole = False
-    for _ in range(TRIES):
-        context: Mapping[str, Any] = yield requests.create_context(external_id=session_id, policy=policy)
-        try:
-            known, start = yield from _look(context, messages, followed, writer, whole=whole)
-            same, cut = _compare(known, messages, start)
-            latest: int = context["latestVersion"] if cut is None else cut
-            if cut is not None:
-                context = yield from _fork(context, cut)
-            followed = yield from _extend(context["id"], latest, writer, same, messages)
-        except (ExternalIdMissing, ExternalIdTaken, ContextNotFound):  # somebody else has just moved or deleted it
-            continue
-        except IdempotencyKeyReused:  # it was stored long ago, and is another now
-            if whole:
-                raise
-            whole = True
-            continue
-        if followed["latest"] >= latest:
-            return followed
-        # They were stored long ago: the next look is at what stands behind them.
-    raise KataError(f"others move the session {session_id!r} all the time")
-
-
-def _look(
-    context: Mapping[str, Any], messages: Sequence[BaseMessage], followed: Followed | None, writer: str, *, whole: bool
-) -> Steps[tuple[list[Known], int | None]]:
-    """What messages are compared with, and the version before the first that the state had here, if it had one."""
-    latest: int = context["latestVersion"]
-    known: list[Known] = []
-    if followed and followed["context"] == context["id"]:
-        known = [Known(*each) for each in followed["stored"]]
-        after = followed["latest"]
-    elif followed or whole:
-        after = 0
-    elif len(messages) == 1 and not context["parentId"]:
-        after = latest  # a key finds it, however far back it is, unless a fork shares it
-    else:
-        after = max(0, latest - 2 * len(messages) - REACH)
-    if after < latest:
-        known += [_known(stored, writer) for stored in (yield from read(context["id"], after, latest))]
-    return known, next((each.version - 1 for each in known if each.mine), None) if followed else None
-
-
-def _known(stored: types.Message, writer: str) -> Known:
-    message, its = from_kata(stored), stored["metadata"].get("langchain")
-    mine = isinstance(its, dict) and its.get("writer") == writer
-    return Known(message.id, digest(message), stored["version"], mine)
-
-
 def _extend(
-    context_id: str,
-    latest: int,
+    context: Mapping[str, Any],
     writer: str,
     same: Sequence[Known],
     messages: Sequence[BaseMessage],
-    *,
-    expected: bool = False,
+    session_id: str | None = None,
 ) -> Steps[Followed]:
-    """Appends what is behind those that are the same. expected raises VersionConflict unless latest is the latest."""
+    """Appends what is behind those that are the same, with one key for the same messages, by their ids.
+
+    With a session's id only where the context has it, and nobody else has written there meanwhile.
+    """
     new = messages[len(same) :]
-    arguments: dict[str, Any] = {"idempotency_key": _key(new), **({"expected_version": latest} if expected else {})}
-    added = yield from append(context_id, [to_kata(message, writer=writer) for message in new], arguments)
+    key = "langchain:" + sha256("\0".join(str(message.id) for message in new).encode()).hexdigest()
+    arguments: types.AppendMessagesArguments = {"idempotency_key": key}
+    if session_id is not None:
+        arguments |= {"expected_version": context["latestVersion"], "expected_external_id": session_id}
+    added: list[types.Message] = []
+    yield from append(context["id"], [to_kata(message, writer=writer) for message in new], arguments, added)
     stored = [each[:3] for each in same]
-    stored += [(message.id, digest(message), version) for message, version in zip(new, added, strict=True)]
-    return {"context": context_id, "latest": added[-1] if added else latest, "writer": writer, "stored": stored}
+    stored += [(message.id, digest(message), it["version"]) for message, it in zip(new, added, strict=True)]
+    latest = added[-1]["version"] if added else context["latestVersion"]
+    return {"context": context["id"], "latest": latest, "writer": writer, "stored": stored}
 
 
-def _key(messages: Sequence[BaseMessage]) -> str:
-    """The same for the same messages, by their ids."""
-    return "langchain:" + sha256("\0".join(str(message.id) for message in messages).encode()).hexdigest()
+def _replace(
+    context: Mapping[str, Any], version: int, writer: str, same: Sequence[Known], messages: Sequence[BaseMessage]
+) -> Steps[Followed]:
+    """Goes on behind a version in a context that is made aside, and takes the session's id once all is there."""
+    aside = yield from _branch(context, version)
+    followed = yield from _extend(aside, writer, same, messages)
+    holder: types.Holder = {"contextId": context["id"], "expectedVersion": context["latestVersion"]}
+    yield requests.update_context(aside["id"], take_external_id_from=holder)
+    return followed
+
+
+def _branch(context: Mapping[str, Any], version: int) -> Steps[Mapping[str, Any]]:
+    """A new context with the history up to a version, and without an externalId."""
+    with suppress(ForkTooDeep):
+        fork: Mapping[str, Any] = yield requests.fork(context["id"], version=version, name=context["name"])
+        return fork
+    members = types.NewMessage.__annotations__.keys() - {"embedding"}
+    old = yield from read(context["id"], 0, version)
+    copy = yield requests.create_context(**{name: context[name] for name in ("name", "policy", "metadata")})
+    again = [{name: value for name, value in each.items() if name in members} for each in old]
+    yield from append(copy["id"], cast("list[types.NewMessage]", again), {}, [])
+    return {**copy, "latestVersion": version}
 
 
 def read(context_id: str, after: int, through: int) -> Steps[list[types.Message]]:
@@ -183,59 +203,44 @@ def read(context_id: str, after: int, through: int) -> Steps[list[types.Message]
 
 
 def append(
-    context_id: str, messages: Sequence[types.NewMessage], arguments: Mapping[str, Any] = MappingProxyType({})
-) -> Steps[list[int]]:
-    """The versions of messages once they are stored."""
-    stored: list[types.Message] = []
+    context_id: str,
+    messages: Sequence[types.NewMessage],
+    arguments: types.AppendMessagesArguments,
+    stored: list[types.Message],
+) -> Steps[None]:
+    """Appends messages, and adds them to stored once they are."""
     if messages:
         for part in parts(context_id, messages, arguments, stored):
             stored += yield part
-    return [each["version"] for each in stored]
-
-
-def _fork(context: Mapping[str, Any], version: int) -> Steps[Mapping[str, Any]]:
-    """The context in which the session goes on behind a version, with its id."""
-    try:
-        fork: Mapping[str, Any] = yield requests.fork(context["id"], version=version, move_external_id=True)
-    except ForkTooDeep:
-        pass
-    else:
-        return fork
-    members = types.NewMessage.__annotations__.keys() - {"embedding"}
-    old = yield from read(context["id"], 0, version)
-    copy = yield requests.create_context(policy=context["policy"], metadata=context["metadata"])
-    again = [{name: value for name, value in each.items() if name in members} for each in old]
-    yield from append(copy["id"], cast("list[types.NewMessage]", again))
-    yield requests.update_context(context["id"], external_id=None)
-    moved: Mapping[str, Any] = yield requests.update_context(copy["id"], external_id=context["externalId"])
-    return moved
 
 
 def send(client: Client, steps: Steps[T]) -> T:
     """What steps return, once their requests are answered."""
+    answer: Any = None
+    error: KataError | None = None
     try:
-        request = next(steps)
         while True:
+            request = steps.throw(error) if error else steps.send(answer)
+            error = None
             try:
                 answer = client._send(request)  # noqa: SLF001 - of this package
-            except KataError as error:
-                request = steps.throw(error)
-            else:
-                request = steps.send(answer)
+            except KataError as its:
+                error = its
     except StopIteration as end:
         return cast("T", end.value)
 
 
 async def asend(client: AsyncClient, steps: Steps[T]) -> T:
     """The same to be awaited."""
+    answer: Any = None
+    error: KataError | None = None
     try:
-        request = next(steps)
         while True:
+            request = steps.throw(error) if error else steps.send(answer)
+            error = None
             try:
                 answer = await client._send(request)  # noqa: SLF001 - of this package
-            except KataError as error:
-                request = steps.throw(error)
-            else:
-                request = steps.send(answer)
+            except KataError as its:
+                error = its
     except StopIteration as end:
         return cast("T", end.value)
