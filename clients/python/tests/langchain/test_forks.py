@@ -220,6 +220,7 @@ class TestWithACheckpointer:
         assert stored(kata, unique) == said
 
 
+@pytest.mark.usefixtures("hasty")
 def test_the_session_is_what_the_thread_is_whatever_happens(  # noqa: C901 - a machine has many rules
     stack: Stack, kata: Client
 ) -> None:

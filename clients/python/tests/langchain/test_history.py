@@ -88,6 +88,7 @@ class TestKataChatMessageHistory:
         assert [message.text for message in history(stack, unique).messages] == ["Hi!", "Hello.", "Bye!", "Bye."]
 
 
+@pytest.mark.usefixtures("hasty")
 def test_it_does_what_memory_does(stack: Stack, deprecated: None) -> None:
     """A differential machine, both ways to call it, through broken connections."""
 

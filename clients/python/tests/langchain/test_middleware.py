@@ -320,6 +320,7 @@ class TestFaults:
     @pytest.mark.parametrize(
         "fault", ["cut-before", "cut-after", "cut-within", {"status": 503, "body": "{}", "after": True}]
     )
+    @pytest.mark.usefixtures("hasty")
     def test_no_fault_loses_or_doubles(self, stack: Stack, kata: Client, unique: str, call: Invoke, fault: Any) -> None:
         stack.faults(*[fault, None] * 7)
 
@@ -330,7 +331,7 @@ class TestFaults:
     def test_a_hundred_turns_through_kills(self, stack: Stack, kata: Client, unique: str) -> None:
         expected: list[str] = []
         for turn in range(100):
-            if turn % 20 == 10:
+            if turn % 50 == 10:
                 answers: list[Any] = [partial(kill_while_it_thinks, stack, turn), AIMessage(f"Answer {turn}.")]
             elif turn % 20 == 15:  # the process itself ends, and its caller asks again
                 answers = [calls(turn), RuntimeError("killed")]

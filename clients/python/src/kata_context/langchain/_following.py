@@ -20,7 +20,7 @@ from kata_context.errors import (
     KataError,
     VersionConflict,
 )
-from kata_context.langchain._messages import digest, from_kata, to_kata
+from kata_context.langchain._messages import from_kata, identity, to_kata
 
 T = TypeVar("T")
 Steps = Generator[Request[Any], Any, T]  # sends requests, gets their answers or errors, and returns a T
@@ -116,7 +116,7 @@ def _look(
         for stored in (yield from read(context["id"], after, latest)):
             message, its = from_kata(stored), stored["metadata"].get("langchain")
             mine = isinstance(its, dict) and its.get("writer") == writer
-            known.append(Known(message.id, digest(message), stored["version"], mine))
+            known.append(Known(*identity(message), stored["version"], mine))
     return known, next((each.version - 1 for each in known if each.mine), None) if followed else None
 
 
@@ -128,14 +128,14 @@ def _compare(
     start is the version before the first that the state had. Where it begins with another message now, which is no
     later one of these, it begins anew there. Those that it has dropped from its beginning stay in the history.
     """
-    ids = {message.id for message in messages}
+    now = [identity(message) for message in messages]
+    ids = {each[0] for each in now}
     first = next((place for place, each in enumerate(known) if each.id in ids), None)
-    if first is None or (start is not None and known[first].id != messages[0].id):
+    if first is None or (start is not None and known[first].id != now[0][0]):
         return [], start
     same: list[Known] = []
     for each in known[first:]:
-        here = messages[len(same)] if len(same) < len(messages) else None
-        if here and here.id == each.id and digest(here) == each.digest:
+        if len(same) < len(now) and each[:2] == now[len(same)]:
             same.append(each)
         elif each.mine or each.id in ids:
             return same, each.version - 1
@@ -151,17 +151,21 @@ def _extend(
 ) -> Steps[Followed]:
     """Appends what is behind those that are the same, with one key for the same messages, by their ids.
 
-    With a session's id only where the context has it, and nobody else has written there meanwhile.
+    With a session's id only where the context has it, and nobody else has written there meanwhile. A single input may
+    stand behind what others have just said: its key alone sees to it that it is stored once.
     """
     new = messages[len(same) :]
-    key = "langchain:" + sha256("\0".join(str(message.id) for message in new).encode()).hexdigest()
-    arguments: types.AppendMessagesArguments = {"idempotency_key": key}
+    ids = [identity(message) for message in new]
+    key = sha256("\0".join(str(each) for each, _ in ids).encode()).hexdigest()
+    arguments: types.AppendMessagesArguments = {"idempotency_key": f"langchain:{key}"}
     if session_id is not None:
-        arguments |= {"expected_version": context["latestVersion"], "expected_external_id": session_id}
+        arguments["expected_external_id"] = session_id
+        if len(messages) > 1:
+            arguments["expected_version"] = context["latestVersion"]
     added: list[types.Message] = []
     yield from append(context["id"], [to_kata(message, writer=writer) for message in new], arguments, added)
     stored = [each[:3] for each in same]
-    stored += [(message.id, digest(message), it["version"]) for message, it in zip(new, added, strict=True)]
+    stored += [(*each, it["version"]) for each, it in zip(ids, added, strict=True)]
     latest = added[-1]["version"] if added else context["latestVersion"]
     return {"context": context["id"], "latest": latest, "writer": writer, "stored": stored}
 

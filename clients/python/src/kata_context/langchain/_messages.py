@@ -128,11 +128,11 @@ def _json(value: Any) -> Any:
     return _json(to_jsonable_python(value, bytes_mode="base64", serialize_unknown=False, fallback=lambda _: name))
 
 
-def digest(message: BaseMessage) -> str:
-    """Tells whether a message with the same id was edited: whether a model would read another."""
+def identity(message: BaseMessage) -> tuple[str | None, str]:
+    """A message's id, as it is stored, and what tells whether it was edited: whether a model would read another."""
     its = [message.type, message.name, message.content, message.additional_kwargs]
     its += [getattr(message, name, None) for name in ("tool_calls", "invalid_tool_calls", "tool_call_id")]
-    return sha256(json.dumps(_json(its), sort_keys=True).encode()).hexdigest()[:16]
+    return _json(message.id), sha256(json.dumps(_json(its), sort_keys=True).encode()).hexdigest()[:16]
 
 
 def answered(messages: Iterable[BaseMessage]) -> list[AnyMessage]:
