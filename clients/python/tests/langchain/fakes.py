@@ -73,9 +73,13 @@ def assert_valid(messages: Sequence[BaseMessage]) -> None:
 
 def agent(stack: Stack, model: Model, *others: Any, retries: int = 4, **arguments: Any) -> Any:
     """An agent as a new process makes it."""
-    settings = {name: arguments.pop(name) for name in ("budget", "policy", "session_id") if name in arguments}
-    client, async_client = Client(stack.proxy, max_retries=retries), AsyncClient(stack.proxy, max_retries=retries)
-    kata = KataMiddleware(**{"budget": 100_000, **settings}, client=client, async_client=async_client)
+    settings: dict[str, Any] = {
+        "budget": 100_000,
+        "client": Client(stack.proxy, max_retries=retries),
+        "async_client": AsyncClient(stack.proxy, max_retries=retries),
+    }
+    settings |= {name: arguments.pop(name) for name in (*settings, "policy", "session_id") if name in arguments}
+    kata = KataMiddleware(**settings)
     return create_agent(model, [find_order], middleware=[kata, *others], **arguments)
 
 

@@ -126,6 +126,6 @@ def test_it_does_what_memory_does(stack: Stack, deprecated: None) -> None:
     run_state_machine_as_test(
         Machine,
         settings=settings(
-            max_examples=8, stateful_step_count=8, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=5, stateful_step_count=8, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )

@@ -76,7 +76,7 @@ messages = st.one_of(
 
 class TestRoundTrip:
     @given(st.lists(messages, min_size=1, max_size=5))
-    @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=75, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     def test_what_goes_in_comes_out_equal(self, kata: Client, said: list[BaseMessage]) -> None:
         context = kata.create_context()["id"]
 

@@ -59,7 +59,7 @@ def follow(
     Unless anew, a run goes on in the context where it is, as long as only its own messages are new there: then this
     is one request, or none.
     """
-    writer = followed["writer"] if followed else (messages[0].id or "") if messages else ""
+    writer = followed["writer"] if followed else (identity(messages[0])[0] or "") if messages else ""
     here = None if anew or not followed else _where(followed)
     moved = whole = False
     for _ in range(TRIES):
@@ -67,15 +67,15 @@ def follow(
         try:
             known, start = yield from _look(context, messages, followed, writer, whole=whole)
             same, cut = _compare(known, messages, start)
+            if followed and moved and (cut is not None or len(same) < len(followed["stored"])):
+                moved = False  # what this run was told has been taken back, and so is what it says
+                same = [Known(*each) for each in followed["stored"]]
+                return (yield from _extend(_where(followed), writer, same, messages))
             if cut is None:
                 now = yield from _extend(context, writer, same, messages, session_id)
                 if now["latest"] >= context["latestVersion"]:
                     return now
                 followed = now  # its key says that it was stored long ago: the next look is at what stands behind it
-            elif followed and moved:  # what this run was told has been taken back, and so is what it says
-                moved = False
-                same = [Known(*each) for each in followed["stored"]]
-                return (yield from _extend(_where(followed), writer, same, messages))
             elif not here:
                 return (yield from _replace(context, cut, writer, same, messages))
         except ExternalIdMissing:

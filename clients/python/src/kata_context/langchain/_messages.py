@@ -137,18 +137,18 @@ def identity(message: BaseMessage) -> tuple[str | None, str]:
 
 def answered(messages: Iterable[BaseMessage]) -> list[AnyMessage]:
     """What providers accept: each call with its result directly behind it, be it one that says that there is none."""
-    units: list[tuple[BaseMessage, dict[str | None, ToolMessage]]] = []
-    open_calls: dict[str | None, dict[str | None, ToolMessage]] = {}
+    units: list[list[BaseMessage]] = []
+    awaited: dict[str | None, list[tuple[list[BaseMessage], int]]] = {}  # the places of results, by the ids of calls
     for message in messages:
         if isinstance(message, ToolMessage):
-            if message.tool_call_id in open_calls:
-                open_calls[message.tool_call_id][message.tool_call_id] = message
+            if places := awaited.get(message.tool_call_id):
+                unit, place = places.pop(0)
+                unit[place] = message
             continue
         calls = [*message.tool_calls, *message.invalid_tool_calls] if isinstance(message, AIMessage) else []
-        results: dict[str | None, ToolMessage] = {
-            call["id"]: ToolMessage(NO_RESULT, tool_call_id=call["id"] or "", name=call["name"], status="error")
-            for call in calls
-        }
-        open_calls |= dict.fromkeys(results, results)
-        units.append((message, results))
-    return cast("list[AnyMessage]", [each for said, results in units for each in (said, *results.values())])
+        none = [ToolMessage(NO_RESULT, tool_call_id=it["id"] or "", name=it["name"], status="error") for it in calls]
+        units.append([message, *none])
+        awaited |= {each.tool_call_id: [] for each in none}
+        for place, each in enumerate(none, 1):
+            awaited[each.tool_call_id].append((units[-1], place))
+    return cast("list[AnyMessage]", [message for unit in units for message in unit])
