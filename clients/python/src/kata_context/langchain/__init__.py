@@ -114,21 +114,22 @@ class KataMiddleware(_Session, AgentMiddleware[KataState, Any, Any]):
         followed, window = await asend(self._async_client, self._turn(cast("KataState", request.state)))
         return _response(await handler(request.override(messages=window)), followed)
 
+    def _follow(self, state: KataState, *, anew: bool = False) -> Steps[Followed]:
+        return follow(self._session(), self._policy, state["messages"], state.get("kata_context"), anew=anew)
+
     def _update(self, state: KataState, *, anew: bool = False) -> Steps[dict[str, Any] | None]:
-        followed, messages = state.get("kata_context"), state["messages"]
-        now = yield from follow(self._session(), self._policy, messages, followed, anew=anew)
-        return None if now == followed else {"kata_context": now}
+        followed = yield from self._follow(state, anew=anew)
+        return None if followed == state.get("kata_context") else {"kata_context": followed}
 
     def _turn(self, state: KataState) -> Steps[tuple[Followed, list[AnyMessage]]]:
-        followed, messages = state.get("kata_context"), state["messages"]
-        followed = yield from follow(self._session(), self._policy, messages, followed, anew=False)
-        try:
-            window, latest = yield from self._window(followed["context"])
-        except ContextNotFound:
-            latest = -1
-        if latest != followed["latest"]:  # others have written, or what this state has not said yet stands there
-            followed = yield from follow(self._session(), self._policy, messages, followed, anew=True)
-            window, _ = yield from self._window(followed["context"])
+        followed = yield from self._follow(state)
+        with suppress(ContextNotFound):
+            window, latest = yield from self._window(followed["id"])
+            if latest == followed["latestVersion"]:
+                return followed, window
+        # Others have written, or what this state has not said yet stands there.
+        followed = yield from self._follow(state, anew=True)
+        window, _ = yield from self._window(followed["id"])
         return followed, window
 
 
@@ -153,11 +154,11 @@ class KataChatMessageHistory(_Session, BaseChatMessageHistory):
 
     def add_messages(self, messages: Sequence[BaseMessage]) -> None:
         """Stores all of them or none; more than the service takes at once in several requests."""
-        send(self._client, self._in_context(self._adds(messages)))
+        send(self._client, self._add(messages))
 
     async def aadd_messages(self, messages: Sequence[BaseMessage]) -> None:
         """The same to be awaited."""
-        await asend(self._async_client, self._in_context(self._adds(messages)))
+        await asend(self._async_client, self._add(messages))
 
     def clear(self) -> None:
         """Deletes the context; the next message makes another."""
@@ -180,15 +181,10 @@ class KataChatMessageHistory(_Session, BaseChatMessageHistory):
             return list[BaseMessage](window)
         return [from_kata(stored) for stored in (yield from read(context["id"], 0, context["latestVersion"]))]
 
-    def _adds(self, messages: Sequence[BaseMessage]) -> Callable[[Mapping[str, Any]], Steps[None]]:
+    def _add(self, messages: Sequence[BaseMessage]) -> Steps[None]:
         given, stored = [to_kata(message) for message in messages], list[types.Message]()
-
-        def add(context: Mapping[str, Any]) -> Steps[None]:
-            yield from append(
-                context["id"], given[len(stored) :], {"expected_external_id": context["externalId"]}, stored
-            )
-
-        return add
+        there: types.AppendMessagesArguments = {"expected_external_id": self._session()}
+        return self._in_context(lambda context: append(context["id"], given[len(stored) :], there, stored))
 
     def _clear(self, context: Mapping[str, Any]) -> Steps[None]:
         yield requests.delete_context(context["id"], if_match=context["etag"])

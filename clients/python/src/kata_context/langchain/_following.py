@@ -43,10 +43,10 @@ class Known(NamedTuple):
 
 
 class Followed(TypedDict):
-    """What is stored of a state, which is kept in the state: a state of the past says what was stored then."""
+    """The context where a run is, as far as it has seen it; a state keeps it, so one of the past says what was then."""
 
-    context: str
-    latest: int
+    id: str
+    latestVersion: int
     writer: str
     stored: list[tuple[str | None, str, int]]
 
@@ -60,7 +60,7 @@ def follow(
     is one request, or none.
     """
     writer = followed["writer"] if followed else (identity(messages[0])[0] or "") if messages else ""
-    here = None if anew or not followed else _where(followed)
+    here: Mapping[str, Any] | None = None if anew else followed
     moved = whole = False
     for _ in range(TRIES):
         context = here or (yield requests.create_context(external_id=session_id, policy=policy))
@@ -70,16 +70,16 @@ def follow(
             if followed and moved and (cut is not None or len(same) < len(followed["stored"])):
                 moved = False  # what this run was told has been taken back, and so is what it says
                 same = [Known(*each) for each in followed["stored"]]
-                return (yield from _extend(_where(followed), writer, same, messages))
+                return (yield from _extend(followed, writer, same, messages))
             if cut is None:
                 now = yield from _extend(context, writer, same, messages, session_id)
-                if now["latest"] >= context["latestVersion"]:
+                if now["latestVersion"] >= context["latestVersion"]:
                     return now
                 followed = now  # its key says that it was stored long ago: the next look is at what stands behind it
             elif not here:
                 return (yield from _replace(context, cut, writer, same, messages))
         except ExternalIdMissing:
-            moved = here is not None
+            moved = moved or here is not None
         except (ContextNotFound, VersionConflict):
             pass
         except IdempotencyKeyReused:  # it was stored long ago, and is another now
@@ -90,24 +90,17 @@ def follow(
     raise KataError(f"others move the session {session_id!r} all the time")
 
 
-def _where(followed: Followed) -> Mapping[str, Any]:
-    """The context where a run is, as far as it has seen it."""
-    return {"id": followed["context"], "latestVersion": followed["latest"]}
-
-
 def _look(
     context: Mapping[str, Any], messages: Sequence[BaseMessage], followed: Followed | None, writer: str, *, whole: bool
 ) -> Steps[tuple[list[Known], int | None]]:
     """What messages are compared with, and the version before the first that the state had here, if it had one."""
     latest: int = context["latestVersion"]
     known: list[Known] = []
-    if whole:
+    if whole or (followed and followed["id"] != context["id"]):
         after = 0
-    elif followed and followed["context"] == context["id"]:
-        known = [Known(*each) for each in followed["stored"]]
-        after = followed["latest"]
     elif followed:
-        after = 0
+        known = [Known(*each) for each in followed["stored"]]
+        after = followed["latestVersion"]
     elif len(messages) == 1 and not context["parentId"]:
         after = latest  # a key finds it, however far back it is, unless a fork shares it
     else:
@@ -167,7 +160,7 @@ def _extend(
     stored = [each[:3] for each in same]
     stored += [(*each, it["version"]) for each, it in zip(ids, added, strict=True)]
     latest = added[-1]["version"] if added else context["latestVersion"]
-    return {"context": context["id"], "latest": latest, "writer": writer, "stored": stored}
+    return {"id": context["id"], "latestVersion": latest, "writer": writer, "stored": stored}
 
 
 def _replace(
