@@ -330,17 +330,22 @@ class TestFaults:
 
     def test_a_hundred_turns_through_kills(self, stack: Stack, kata: Client, unique: str) -> None:
         expected: list[str] = []
+        few = {"budget": 500}  # or else it is long windows that take the time
         for turn in range(100):
             if turn % 50 == 10:
                 answers: list[Any] = [partial(kill_while_it_thinks, stack, turn), AIMessage(f"Answer {turn}.")]
             elif turn % 20 == 15:  # the process itself ends, and its caller asks again
                 answers = [calls(turn), RuntimeError("killed")]
                 with pytest.raises(RuntimeError):
-                    invoke(agent(stack, Model(answers=answers)), unique, HumanMessage(f"{turn}?", id=f"{unique}{turn}"))
+                    invoke(
+                        agent(stack, Model(answers=answers), **few),
+                        unique,
+                        HumanMessage(f"{turn}?", id=f"{unique}{turn}"),
+                    )
                 answers = [calls(turn), AIMessage(f"Answer {turn}.")]
             else:
                 answers = [calls(turn), AIMessage(f"Answer {turn}.")]
-            invoke(agent(stack, Model(answers=answers)), unique, HumanMessage(f"{turn}?", id=f"{unique}{turn}"))
+            invoke(agent(stack, Model(answers=answers), **few), unique, HumanMessage(f"{turn}?", id=f"{unique}{turn}"))
             expected += [f"{turn}?", f"['call_{turn}']", f"order {turn}: shipped", f"Answer {turn}."]
 
         assert texts(stored(kata, unique)) == expected
