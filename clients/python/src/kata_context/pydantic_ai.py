@@ -190,7 +190,7 @@ class KataConversationStore(ConversationStore):
 
     async def _places(self, entry_id: str, *conversation_ids: str | None) -> AsyncIterator[str]:
         """Contexts in which an entry may be, the likely ones first."""
-        seen: set[str | None] = {None}
+        seen = {"None"}
         filters = [
             {"head": entry_id},
             {"left": entry_id},
@@ -201,7 +201,7 @@ class KataConversationStore(ConversationStore):
             yield self._contexts[entry_id]
         for each in filters:
             async for context in self.client.contexts(metadata={KEY: each}):
-                for place in (_state(context).get("context"), context["id"]):
+                for place in (str(_state(context).get("context")), context["id"]):
                     if place not in seen:
                         seen.add(place)
                         yield place
@@ -264,7 +264,7 @@ class KataConversationStore(ConversationStore):
     async def _begin(
         self, record: ConversationRecord, place: str, line: list[Message], *, commit: bool
     ) -> tuple[Context, list[Message]]:
-        """The home of a new conversation, and what it lacks of the line. Commits if that is nothing and commit says so."""
+        """The home of a new conversation, and what it lacks of the line; commit: the write is done if that is nothing."""
         state = _stated(record, place or None, line[-1]["version"] if line else 0)
         if commit and state["record"] is None and not line:
             raise ValueError("a conversation without messages has a record too large for a context's metadata")
@@ -402,10 +402,10 @@ def _role_or_id(part: Mapping[str, Any]) -> tuple[str, str]:
 
 def _request(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     role, call_id = _role_or_id(parts[0]) if parts else ("system", "")
-    content = "\n\n".join(text for part in parts if (text := _shown(part.get("content"))))
+    content = "\n\n".join(text for part in parts if (text := _shown(_content(part))))
     if role != "tool":
         return {"role": role, "content": content}
-    return {"role": role, "toolCallId": call_id, "toolName": parts[0].get("tool_name"), "content": content}
+    return {"role": role, "toolCallId": _id(call_id), "toolName": _name(parts[0].get("tool_name")), "content": content}
 
 
 def _response(message: Mapping[str, Any]) -> dict[str, Any]:
@@ -414,13 +414,21 @@ def _response(message: Mapping[str, Any]) -> dict[str, Any]:
     for part in message["parts"]:
         kind = part["part_kind"]
         if kind == "tool-call":
-            function = {"name": part["tool_name"], "arguments": _shown(part["args"] or "{}")}
-            calls.append({"id": part["tool_call_id"], "type": "function", "function": function})
+            function = {"name": _name(part["tool_name"]), "arguments": _shown(part["args"] or "{}")}
+            calls.append({"id": _id(part["tool_call_id"]), "type": "function", "function": function})
         else:
-            shown = part["content"] if "content" in part else part.get("args")
-            parts.append({"type": "reasoning" if kind == "thinking" else "text", "text": _shown(shown)})
+            parts.append({"type": "reasoning" if kind == "thinking" else "text", "text": _shown(_content(part))})
     content = parts[0]["text"] if len(parts) == 1 and parts[0]["type"] == "text" else parts
-    return {"role": "assistant", "content": content or "", "toolCalls": calls or None, "model": message["model_name"]}
+    return {
+        "role": "assistant",
+        "content": content or "",
+        "toolCalls": calls or None,
+        "model": _name(message["model_name"]),
+    }
+
+
+def _content(part: Mapping[str, Any]) -> Any:
+    return next((part[name] for name in ("content", "transcript", "args") if name in part), None)
 
 
 def _shown(value: Any) -> str:
@@ -432,6 +440,16 @@ def _shown(value: Any) -> str:
     if isinstance(value, dict) and value.get("kind") == "text-content":
         value = value["content"]
     return ("" if value is None else value if isinstance(value, str) else dump(value)).replace("\0", "\ufffd")
+
+
+def _name(value: str | None) -> str | None:
+    """A name as the service takes it."""
+    return None if value is None else _shown(value)[:255] or "-"
+
+
+def _id(value: str) -> str:
+    """A call's id as the service takes it."""
+    return _shown(value)[:4096] or "-"
 
 
 def _joined(messages: Sequence[Mapping[str, Any]]) -> str:

@@ -1,0 +1,455 @@
+"""A store that keeps conversations as pydantic-ai's own does, and what is its own: requests, races, faults, sizes."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import replace
+from typing import Any, TypeVar
+from uuid import uuid4
+
+import httpx2
+import pytest
+from hypothesis import Phase, HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+from pydantic_ai import Agent, DeferredToolRequests
+from pydantic_ai.conversation import Conversation
+from pydantic_ai.conversation_store import (
+    ConversationConflict,
+    ConversationEntry,
+    ConversationRecord,
+    ConversationStore,
+    InMemoryConversationStore,
+)
+from pydantic_ai.exceptions import UserError
+from pydantic_ai.messages import (
+    BinaryContent,
+    ImageUrl,
+    InstructionDeltaPart,
+    ModelMessage,
+    ModelRequest,
+    ModelResponse,
+    NativeToolCallPart,
+    NativeToolReturnPart,
+    RetryFeedbackPart,
+    RetryInfo,
+    SpeechPart,
+    SystemPromptPart,
+    TextPart,
+    ThinkingPart,
+    ToolCallPart,
+    ToolReturnPart,
+    UserPromptPart,
+)
+from pydantic_ai.models.test import TestModel
+from pydantic_ai.usage import RunUsage
+
+from kata_context import AsyncClient, Client
+from kata_context.errors import KataError
+from kata_context.pydantic_ai import KataConversationStore
+from tests.conftest import Stack
+
+T = TypeVar("T")
+
+# --- Messages of every kind. Texts have what JSON, jsonb or a careless mapping might trip over.
+
+long = st.just("x").map(lambda text: text * 3000)
+odd = st.sampled_from(["", "hi", "\0", '{"a": 1e400}', "é\u2028\U0001f600", "<|endoftext|>"])
+texts = st.one_of(odd, long, st.text(st.characters(codec="utf-8"), max_size=9))
+ids = st.sampled_from(["call_1", "call_2", "call_3"])
+values: st.SearchStrategy[Any] = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), texts),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(texts, inner, max_size=3)),
+    max_leaves=4,
+)
+pictures = st.builds(BinaryContent, data=st.binary(max_size=9), media_type=st.just("image/png"))
+links = st.just(ImageUrl(url="https://example.com/a.png"))
+prompts = st.one_of(texts, st.lists(st.one_of(texts, pictures, links), max_size=3))
+names = st.one_of(st.just("find_order"), long)
+request_parts = st.one_of(
+    st.builds(SystemPromptPart, texts),
+    st.builds(UserPromptPart, prompts),
+    st.builds(ToolReturnPart, tool_name=names, content=values, tool_call_id=ids),
+    st.builds(RetryFeedbackPart, texts, retry=st.just(RetryInfo("model_retry", attempt=1))),
+    st.just(InstructionDeltaPart(content="Be brief.", id=None)),
+    st.builds(SpeechPart, speaker=st.just("user"), transcript=texts),
+)
+response_parts = st.one_of(
+    st.builds(TextPart, texts),
+    st.builds(ThinkingPart, texts, signature=st.none() | texts),
+    st.builds(
+        ToolCallPart,
+        names,
+        args=st.one_of(st.none(), texts, st.dictionaries(texts, values, max_size=2)),
+        tool_call_id=ids,
+    ),
+    st.builds(NativeToolCallPart, names, args=st.just({"q": 1}), tool_call_id=ids),
+    st.builds(NativeToolReturnPart, tool_name=names, content=values, tool_call_id=ids),
+)
+requests = st.builds(
+    ModelRequest, parts=st.lists(request_parts, max_size=4), instructions=st.none() | texts, run_id=st.none() | texts
+)
+responses = st.builds(
+    ModelResponse, parts=st.lists(response_parts, max_size=4), model_name=st.none() | long
+)
+histories = st.lists(st.one_of(requests, responses), max_size=4)
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    return asyncio.run(work)
+
+
+def user(text: str) -> ModelRequest:
+    return ModelRequest(parts=[UserPromptPart(text)])
+
+
+def said(text: str) -> ModelResponse:
+    return ModelResponse(parts=[TextPart(text)])
+
+
+def turns(count: int, start: int = 0) -> list[ModelMessage]:
+    return [each for n in range(start, start + count) for each in (user(f"question {n}"), said(f"answer {n}"))]
+
+
+async def stored(store: ConversationStore, name: str, messages: list[ModelMessage]) -> Conversation:
+    """A conversation that has been saved."""
+    conversation = Conversation(conversation_id=name, messages=list(messages))
+    await store.save(conversation)
+    return conversation
+
+
+async def texts_of(store: KataConversationStore, name: str) -> list[Any]:
+    """What the context with this id has, as others than pydantic-ai read it."""
+    [context] = [context async for context in store.client.contexts(external_id=name)]
+    return [message["content"] async for message in store.client.messages(context["id"])]
+
+
+# --- Beside their own.
+
+
+class Beside(RuleBasedStateMachine):
+    """Whatever is done to their store and to ours, both answer the same."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self.url = url
+        self.runner = asyncio.Runner()
+        self.theirs, self.ours = InMemoryConversationStore(), KataConversationStore(AsyncClient(url))
+        self.entries: dict[str | None, str | None] = {None: None}  # theirs to ours
+        self.names: list[str] = []
+        self.held: dict[str, tuple[Conversation, Conversation]] = {}
+        self.prefix, self.count = uuid4().hex, 0
+
+    def teardown(self) -> None:
+        for name in self.names:
+            self.runner.run(self.ours.delete(name))
+        self.runner.run(self.ours.client.close())
+        self.runner.close()
+
+    def both(self, work: Callable[[ConversationStore, int], Awaitable[T]]) -> tuple[T, T] | None:
+        """What both answer, or None where both refuse, in the same way."""
+        outcomes: list[Any] = []
+        for which, store in enumerate((self.theirs, self.ours)):
+            try:
+                outcomes.append(self.runner.run(work(store, which)))  # type: ignore[arg-type]  # async lambdas
+            except UserError as error:
+                outcomes.append(error)
+        first, second = outcomes
+        if isinstance(first, UserError):
+            assert type(first) is type(second)
+            return None
+        assert not isinstance(second, UserError)
+        return first, second
+
+    def name(self, data: st.DataObject) -> str:
+        return data.draw(st.sampled_from(self.names))
+
+    def paired(self, entries: tuple[list[ConversationEntry], list[ConversationEntry]]) -> None:
+        first, second = entries
+        assert len(first) == len(second)
+        for one, other in zip(first, second, strict=True):
+            self.entries.setdefault(one.id, other.id)
+            assert self.entries[one.id] == other.id
+            assert self.entries[one.parent_id] == other.parent_id
+            assert one.message == other.message
+
+    def same(self, first: Conversation | None, second: Conversation | None) -> None:
+        assert (first is None) == (second is None)
+        if first and second:
+            assert first.messages == second.messages
+            assert (first.usage, first.deferred_tool_requests) == (second.usage, second.deferred_tool_requests)
+            assert first.new_message_index == second.new_message_index
+
+    def mapped(self, record: ConversationRecord) -> ConversationRecord:
+        """Their record as ours should be."""
+        at = {"head_id": self.entries[record.head_id], "forked_at": self.entries[record.forked_at]}
+        return replace(record, **at, branches=[self.entries[tip] for tip in record.branches])
+
+    @rule()
+    def another_process(self) -> None:
+        self.ours = KataConversationStore(self.ours.client)
+
+    @rule(messages=histories, scope=st.sampled_from([None, "ann"]), data=st.data())
+    def begin(self, messages: list[ModelMessage], scope: str | None, data: st.DataObject) -> None:
+        again = bool(self.names) and data.draw(st.integers(0, 3)) == 0
+        self.count += 1
+        name = self.name(data) if again else f"{self.prefix}-{self.count}"
+        new = tuple(Conversation(conversation_id=name, messages=list(messages)) for _ in range(2))
+        if saved := self.both(lambda store, which: store.save(new[which], scope=scope)):
+            self.paired(saved)
+            self.names.append(name)
+            self.held[name] = new  # type: ignore[assignment]
+
+    @precondition(lambda self: self.names)
+    @rule(data=st.data(), limit=st.one_of(st.none(), st.integers(-1, 5)), scope=st.sampled_from([None, "ann"]))
+    def load(self, data: st.DataObject, limit: int | None, scope: str | None) -> None:
+        name = self.name(data)
+        if loaded := self.both(lambda store, _: store.load(name, limit=limit, scope=scope)):
+            self.same(*loaded)
+            if loaded[0] and loaded[1]:
+                self.held[name] = loaded[0], loaded[1]
+        if read := self.both(lambda store, _: store.load_entries(name, limit=limit, scope=scope)):
+            self.paired((read[0] or [], read[1] or []))
+        if records := self.both(lambda store, _: store.read_record(name)):
+            first, second = records
+            assert (first is None) == (second is None)
+            if first and second:
+                assert replace(self.mapped(first), revision="", updated_at=second.updated_at) == replace(
+                    second, revision=""
+                )
+
+    @precondition(lambda self: self.held)
+    @rule(data=st.data(), messages=histories, deferred=st.booleans())
+    def go_on(self, data: st.DataObject, messages: list[ModelMessage], deferred: bool) -> None:
+        """As it was last loaded, which may be long ago."""
+        name = data.draw(st.sampled_from(sorted(self.held)))
+        call = DeferredToolRequests(approvals=[ToolCallPart("send", {"to": "x"})]) if deferred else None
+        for conversation in self.held[name]:
+            conversation.messages.extend(messages)
+            conversation.usage = conversation.usage + RunUsage(requests=1, details={"n": len(messages)})
+            conversation.deferred_tool_requests = call
+        if saved := self.both(lambda store, which: store.save(self.held[name][which])):
+            self.paired(saved)
+        else:
+            del self.held[name]
+
+    @precondition(lambda self: self.held)
+    @rule(data=st.data(), messages=histories, keep=st.integers(0, 6))
+    def rewrite(self, data: st.DataObject, messages: list[ModelMessage], keep: int) -> None:
+        name = data.draw(st.sampled_from(sorted(self.held)))
+        for conversation in self.held[name]:
+            conversation.messages[keep:] = messages
+            conversation.new_message_index = None
+        if saved := self.both(lambda store, which: store.save(self.held[name][which])):
+            self.paired(saved)
+        else:
+            del self.held[name]
+
+    def chosen(self, data: st.DataObject) -> list[dict[str, Any]]:
+        """Where to branch or fork: for theirs and for ours."""
+        if data.draw(st.booleans()):
+            at = data.draw(st.integers(0, 5))
+            return [{"at": at}] * 2
+        entry = data.draw(st.sampled_from(sorted(filter(None, self.entries)) or [None]))
+        return [{"from_entry": entry}, {"from_entry": self.entries[entry]}]
+
+    @precondition(lambda self: self.held)
+    @rule(data=st.data())
+    def branch(self, data: st.DataObject) -> None:
+        name = data.draw(st.sampled_from(sorted(self.held)))
+        where, held = self.chosen(data), self.held[name]
+        branched = self.both(
+            lambda store, which: store.branch(name, **where[which], expected_revision=held[which].revision)
+        )
+        if branched:
+            self.same(*branched)
+            self.held[name] = branched
+
+    @precondition(lambda self: self.names)
+    @rule(data=st.data(), taken=st.booleans(), scope=st.sampled_from([None, "ann"]))
+    def fork(self, data: st.DataObject, taken: bool, scope: str | None) -> None:
+        name, where = self.name(data), self.chosen(data)
+        self.count += 1
+        new = self.name(data) if taken else f"{self.prefix}-{self.count}"
+        forked = self.both(
+            lambda store, which: store.fork(name, **where[which], new_conversation_id=new, source_scope=scope)
+        )
+        if forked:
+            self.same(*forked)
+            self.names.append(new)
+            self.held[new] = forked
+
+    @precondition(lambda self: self.names)
+    @rule(data=st.data(), scope=st.sampled_from([None, "ann"]))
+    def delete(self, data: st.DataObject, scope: str | None) -> None:
+        name = self.name(data)
+        self.both(lambda store, _: store.delete(name, scope=scope))
+
+    @rule(scope=st.sampled_from([None, "ann"]), limit=st.one_of(st.none(), st.integers(-1, 3)))
+    def list_all(self, scope: str | None, limit: int | None) -> None:
+        own = f"{self.prefix}-"
+        listed = self.both(lambda store, _: store.list_conversations(scope=scope))
+        assert listed
+        first, second = ([r.conversation_id for r in each if r.conversation_id.startswith(own)] for each in listed)
+        assert first == second
+        if limit is None or limit < 0:
+            self.both(lambda store, _: store.list_conversations(limit=limit))
+
+
+class TestBesideTheirOwnStore:
+    def test_both_answer_the_same(self, stack: Stack) -> None:
+        run_state_machine_as_test(
+            lambda: Beside(stack.url),
+            settings=settings(
+                max_examples=40, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+            ),
+        )
+
+
+# --- Races: each request of each writer is a step, and the steps come in any order; a writer may die at any of them.
+
+
+class Gate(httpx2.AsyncBaseTransport):
+    """Lets a writer's requests through one by one, as it is told."""
+
+    def __init__(self) -> None:
+        self.inner = httpx2.AsyncHTTPTransport()
+        self.waiting: asyncio.Future[str] | None = None
+        self.arrived = asyncio.Event()
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        self.waiting = asyncio.get_running_loop().create_future()
+        self.arrived.set()
+        told = await self.waiting
+        if told == "die before":
+            raise asyncio.CancelledError
+        response = await self.inner.handle_async_request(request)
+        await response.aread()
+        if told == "die after":
+            raise asyncio.CancelledError
+        return response
+
+    async def aclose(self) -> None:
+        await self.inner.aclose()
+
+
+Work = Callable[[KataConversationStore], Awaitable[Any]]
+
+
+async def interleaved(url: str, works: list[Work], data: st.DataObject, *, deaths: bool) -> list[Any]:
+    """What came of each work: its answer, the UserError that refused it, or CancelledError if it died."""
+    gates = [Gate() for _ in works]
+    https = [httpx2.AsyncClient(transport=gate) for gate in gates]
+    tasks = [
+        asyncio.ensure_future(work(KataConversationStore(AsyncClient(url, http_client=http))))
+        for work, http in zip(works, https, strict=True)
+    ]
+    told = st.sampled_from(["go"] * 8 + ["die before", "die after"] if deaths else ["go"])
+    while True:
+        for task, gate in zip(tasks, gates, strict=True):
+            arrival = asyncio.ensure_future(gate.arrived.wait())
+            await asyncio.wait({task, arrival}, return_when=asyncio.FIRST_COMPLETED)
+            arrival.cancel()
+        alive = [index for index, task in enumerate(tasks) if not task.done()]
+        if not alive:
+            break
+        gate = gates[data.draw(st.sampled_from(alive))]
+        gate.arrived.clear()
+        assert gate.waiting
+        gate.waiting.set_result(data.draw(told))
+    for http in https:
+        await http.aclose()
+    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException) and not isinstance(outcome, (UserError, asyncio.CancelledError)):
+            raise outcome
+    return outcomes
+
+
+async def check_line(store: KataConversationStore, name: str) -> None:
+    """The context with the conversation's id has its history, and nothing else."""
+    [home] = [context async for context in store.client.contexts(external_id=name)]
+    found = [message["metadata"]["pydanticAi"]["entry"] async for message in store.client.messages(home["id"])]
+    entries = await store.load_entries(name)
+    assert entries is not None
+    assert list(dict.fromkeys(found)) == [entry.id for entry in entries]
+
+
+class TestRaces:
+    @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
+    @given(data=st.data())
+    def test_of_writers_who_have_read_the_same_one_wins(self, running: Stack, data: st.DataObject) -> None:
+        run(self.race(running.url, data, deaths=False))
+
+    @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
+    @given(data=st.data())
+    def test_a_writer_who_dies_leaves_what_was_or_what_it_wrote(self, running: Stack, data: st.DataObject) -> None:
+        run(self.race(running.url, data, deaths=True))
+
+    async def race(self, url: str, data: st.DataObject, *, deaths: bool) -> None:
+        async with AsyncClient(url) as client:
+            store, name = KataConversationStore(client), uuid4().hex
+            await stored(store, name, turns(3))
+            await store.branch(name, at=4, expected_revision=(await self.read(store, name)).revision)
+            for _ in range(2 if deaths else 1):
+                before = await self.read(store, name)
+                if data.draw(st.booleans()):
+                    await store.save(replace(before, messages=[*before.messages, *turns(1, 10)]))
+                    before = await self.read(store, name)
+                await self.round(url, data, store, before, deaths=deaths)
+            after = await self.read(store, name)
+            after.messages.extend(turns(1, 20))
+            await store.save(after)
+            assert (await self.read(store, name)).messages == after.messages
+            await check_line(store, name)
+            await store.delete(name)
+            left = [c async for c in client.contexts(metadata={"pydanticAi": {"conversation": name}})]
+            assert left == []
+
+    async def round(
+        self, url: str, data: st.DataObject, store: KataConversationStore, before: Conversation, *, deaths: bool
+    ) -> None:
+        name = before.conversation_id
+        record = await store.read_record(name)
+        assert record
+        goals: list[list[ModelMessage]] = []
+        works: list[Work] = []
+        for index in range(data.draw(st.integers(2, 3))):
+            kind = data.draw(st.sampled_from(["extend", "rewrite", "branch", "branch back", "touch"]))
+            keep = data.draw(st.integers(0, len(before.messages)))
+            new = turns(1, 100 + index)
+            if kind == "extend":
+                goal = [*before.messages, *new]
+            elif kind == "rewrite":
+                goal = [*before.messages[:keep], *new]
+            elif kind == "branch":
+                goal = before.messages[:keep]
+            elif kind == "touch":
+                goal = before.messages
+            else:
+                goal = [entry.message for entry in await store.read_history(record.branches[-1])]
+            goals.append(list(goal))
+            works.append(self.work(kind, before, goal, keep, record))
+        outcomes = await interleaved(url, works, data, deaths=deaths)
+        won = [goal for goal, outcome in zip(goals, outcomes, strict=True) if not isinstance(outcome, BaseException)]
+        died = [
+            goal for goal, outcome in zip(goals, outcomes, strict=True) if isinstance(outcome, asyncio.CancelledError)
+        ]
+        now = (await self.read(store, name)).messages
+        assert len(won) <= 1
+        assert won or died
+        assert now in (won or [before.messages, *died])
+
+    def work(
+        self, kind: str, before: Conversation, goal: list[ModelMessage], keep: int, record: ConversationRecord
+    ) -> Work:
+        name, revision = before.conversation_id, before.revision
+        if kind == "branch":
+            return lambda store: store.branch(name, at=keep, expected_revision=revision)
+        if kind == "branch back":
+            return lambda store: store.branch(name, from_entry=record.branches[-1], expected_revision=revision)
+        return lambda store: store.save(Conversation(conversation_id=name, messages=goal, revision=revision))
+
+    async def read(self, store: KataConversationStore, name: str) -> Conversation:
+        loaded = await store.load(name)
+        assert loaded
+        return loaded
