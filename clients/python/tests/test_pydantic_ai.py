@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import httpx2
 import pytest
-from hypothesis import Phase, HealthCheck, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 from pydantic_ai import Agent, DeferredToolRequests
@@ -88,9 +88,7 @@ response_parts = st.one_of(
 requests = st.builds(
     ModelRequest, parts=st.lists(request_parts, max_size=4), instructions=st.none() | texts, run_id=st.none() | texts
 )
-responses = st.builds(
-    ModelResponse, parts=st.lists(response_parts, max_size=4), model_name=st.none() | long
-)
+responses = st.builds(ModelResponse, parts=st.lists(response_parts, max_size=4), model_name=st.none() | long)
 histories = st.lists(st.one_of(requests, responses), max_size=4)
 
 
@@ -300,7 +298,7 @@ class TestBesideTheirOwnStore:
         run_state_machine_as_test(
             lambda: Beside(stack.url),
             settings=settings(
-                max_examples=40, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+                max_examples=20, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
             ),
         )
 
@@ -375,12 +373,12 @@ async def check_line(store: KataConversationStore, name: str) -> None:
 
 
 class TestRaces:
-    @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
+    @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
     @given(data=st.data())
     def test_of_writers_who_have_read_the_same_one_wins(self, running: Stack, data: st.DataObject) -> None:
         run(self.race(running.url, data, deaths=False))
 
-    @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
+    @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
     @given(data=st.data())
     def test_a_writer_who_dies_leaves_what_was_or_what_it_wrote(self, running: Stack, data: st.DataObject) -> None:
         run(self.race(running.url, data, deaths=True))
@@ -453,3 +451,234 @@ class TestRaces:
         loaded = await store.load(name)
         assert loaded
         return loaded
+
+
+# --- What is ours alone.
+
+
+def weather_agent(model: Any = None, **arguments: Any) -> Agent[None, Any]:
+    agent: Agent[None, Any] = Agent(model or TestModel(), system_prompt="Be brief.", **arguments)
+
+    @agent.tool_plain
+    def weather(city: str) -> str:
+        return f"sunny in {city}"
+
+    return agent
+
+
+class TestSave:
+    def test_an_agent_goes_on_for_many_turns_and_others_read_its_messages(self, stack: Stack, unique: str) -> None:
+        async def work() -> None:
+            agent = weather_agent()
+            async with AsyncClient(stack.url) as client:
+                for turn in range(10):
+                    store = KataConversationStore(client)
+                    conversation = await store.load(unique) or Conversation(conversation_id=unique)
+                    result = await agent.run(f"question {turn}", conversation=conversation)
+                    await store.save(result)
+                loaded = await store.load(unique)
+                assert loaded
+                assert loaded.messages == result.all_messages()
+                assert loaded.usage == result.usage
+                assert (await texts_of(store, unique))[:5] == [
+                    "Be brief.",
+                    "question 0",
+                    "",
+                    "sunny in a",
+                    '{"weather":"sunny in a"}',
+                ]
+                await check_line(store, unique)
+
+        run(work())
+
+    def test_a_turn_costs_two_requests_to_load_and_two_to_save(self, stack: Stack, unique: str) -> None:
+        async def work() -> None:
+            async with AsyncClient(stack.proxy) as client:
+                store = KataConversationStore(client)
+                await stored(store, unique, turns(5))
+                stack.faults()
+                loaded = await store.load(unique)
+                assert loaded
+                assert len(stack.seen()) == 2
+                loaded.messages.extend(turns(1, 5))
+                stack.faults()
+                await store.save(loaded)
+                assert len(stack.seen()) == 2
+                stack.faults()
+                await store.branch(unique, at=2, expected_revision=loaded.revision)
+                assert [seen["method"] for seen in stack.seen()] == ["GET", "GET", "GET", "GET", "POST", "POST"]
+
+        run(work())
+
+    def test_a_context_with_a_policy_may_be_there_before(self, kata: Client, stack: Stack, unique: str) -> None:
+        async def work() -> None:
+            kata.create_context(external_id=unique, policy={"budget": 77})
+            store = KataConversationStore(AsyncClient(stack.url))
+            assert await store.load(unique) is None
+            await stored(store, unique, turns(1))
+            await store.save(Conversation(conversation_id=f"{unique}-empty"))
+            assert kata.create_context(external_id=unique)["policy"] == {"budget": 77}
+            assert await store.load(f"{unique}-empty") == Conversation(
+                conversation_id=f"{unique}-empty", revision=(await store.list_conversations(limit=1))[0].revision
+            )
+            await store.client.close()
+
+        run(work())
+
+    def test_a_history_of_many_appends_is_stored_once(self, stack: Stack, unique: str) -> None:
+        async def work() -> None:
+            async with AsyncClient(stack.url) as client:
+                store = KataConversationStore(client)
+                await stored(store, unique, turns(1100))
+                loaded = await KataConversationStore(client).load(unique)
+                assert loaded
+                assert (
+                    loaded.messages[-2:] == [user("question 1099"), said("answer 1099")] or len(loaded.messages) == 2200
+                )
+                last = await store.load(unique, limit=3)
+                assert last
+                assert last.messages == loaded.messages[-3:]
+
+        run(work())
+
+    def test_a_record_that_no_metadata_takes_comes_back(self, stack: Stack, unique: str) -> None:
+        async def work() -> None:
+            async with AsyncClient(stack.url) as client:
+                store = KataConversationStore(client)
+                large = DeferredToolRequests(approvals=[ToolCallPart("write", {"text": "x" * 200_000})])
+                conversation = Conversation(conversation_id=unique, messages=turns(2), deferred_tool_requests=large)
+                await store.save(conversation)
+                for _ in range(2):
+                    loaded = await KataConversationStore(client).load(unique)
+                    assert loaded
+                    assert loaded.deferred_tool_requests == large
+                    await store.save(loaded)  # nothing new: the record alone
+                forked = await store.fork(unique)
+                assert forked.deferred_tool_requests == large
+                again = await KataConversationStore(client).load(forked.conversation_id)
+                assert again == forked
+                with pytest.raises(ValueError, match="without messages"):
+                    await store.save(Conversation(deferred_tool_requests=large))
+
+        run(work())
+
+    def test_where_a_fork_would_be_too_deep_the_history_is_copied(self, stack: Stack, unique: str) -> None:
+        async def work() -> None:
+            async with AsyncClient(stack.url) as client:
+                store = KataConversationStore(client)
+                conversation = Conversation(conversation_id=unique)
+                for turn in range(257):
+                    conversation.messages.append(user(f"question {turn}"))
+                    await store.save(conversation)
+                    context = await client.create_context(external_id=unique)
+                    if turn < 256:
+                        await client.fork(context["id"], move_external_id=True)
+                history = list(conversation.messages)
+                branched = await store.branch(unique, at=257, expected_revision=conversation.revision)
+                forked = await store.fork(unique, new_conversation_id=f"{unique}-fork")
+                for name in (unique, f"{unique}-fork"):
+                    loaded = await KataConversationStore(client).load(name)
+                    assert loaded
+                    assert loaded.messages == branched.messages == forked.messages == history
+                    await check_line(store, name)
+
+        run(work())
+
+
+FAULTS: list[Any] = [
+    "cut-before", "cut-after", "cut-within",
+    {"status": 503, "headers": {"Retry-After": "0"}, "body": "{}"},
+    {"status": 502, "headers": {"Content-Type": "text/html"}, "body": "<html>", "after": True},
+]  # fmt: skip
+
+
+class TestFaults:
+    @pytest.mark.parametrize("fault", FAULTS, ids=str)
+    @pytest.mark.parametrize("place", range(6))
+    def test_whatever_breaks_nothing_is_lost_or_doubled(
+        self, stack: Stack, unique: str, fault: Any, place: int
+    ) -> None:
+        async def work() -> None:
+            async with AsyncClient(stack.proxy) as client:
+                store = KataConversationStore(client)
+                conversation = await stored(store, unique, turns(2))
+                stack.faults(*[None] * place, fault)
+                conversation = await store.branch(unique, at=2, expected_revision=conversation.revision)
+                conversation.messages.extend(turns(1, 7))
+                await store.save(conversation)
+                stack.faults()
+                loaded = await KataConversationStore(client).load(unique)
+                assert loaded
+                assert loaded.messages == [*turns(1), *turns(1, 7)] or loaded.messages == conversation.messages
+                await check_line(store, unique)
+                stack.faults(fault)
+                await store.delete(unique)
+                assert await store.load(unique) is None
+
+        run(work())
+
+    def test_a_service_that_is_killed_again_and_again_has_all_of_a_hundred_turns(
+        self, stack: Stack, unique: str
+    ) -> None:
+        async def work() -> None:
+            async with AsyncClient(stack.proxy, max_retries=20) as client:
+                store = KataConversationStore(client)
+                conversation = Conversation(conversation_id=unique)
+                for turn in range(100):
+                    if turn % 33 == 10:
+                        stack.kill(0.2)
+                    conversation.messages.extend(turns(1, turn))
+                    await store.save(conversation)
+                loaded = await KataConversationStore(client).load(unique)
+                assert loaded
+                assert loaded.messages == conversation.messages
+                assert len(await texts_of(store, unique)) == 200
+
+        run(work())
+
+    def test_what_the_service_refuses_is_not_stored_and_said(self, stack: Stack, unique: str) -> None:
+        async def work() -> None:
+            async with AsyncClient(stack.url) as client:
+                store = KataConversationStore(client)
+                for messages in ([user("x" * 5_000_000)], [*turns(1), user("x" * 5_000_000)]):
+                    with pytest.raises(KataError):
+                        await store.save(Conversation(conversation_id=unique, messages=messages))
+                    assert await store.load(unique) is None
+                await stored(store, unique, turns(1))
+                await check_line(store, unique)
+                with pytest.raises(KataError):
+                    await store.save(Conversation(conversation_id="x" * 256, messages=turns(1)))
+
+        run(work())
+
+
+class TestEntries:
+    def test_heads_and_branches_are_found_by_a_new_process_and_others_are_not(self, stack: Stack, unique: str) -> None:
+        async def work() -> None:
+            async with AsyncClient(stack.url) as client:
+                store = KataConversationStore(client)
+                conversation = Conversation(conversation_id=unique, messages=turns(2))
+                entries = await store.save(conversation)
+                await store.branch(unique, at=1, expected_revision=conversation.revision)
+                for entry in entries:
+                    assert await store.read_entry(entry.id) == entry
+                store = KataConversationStore(client)
+                assert await store.read_entry(entries[0].id) == entries[0]
+                assert await store.read_entry(entries[3].id) == entries[3]
+                with pytest.raises(LookupError):
+                    await KataConversationStore(client).read_entry(entries[1].id)
+
+        run(work())
+
+    def test_an_entry_that_is_not_stored_is_no_head(self, stack: Stack, unique: str) -> None:
+        async def work() -> None:
+            async with AsyncClient(stack.url) as client:
+                store = KataConversationStore(client)
+                for head in ("unknown", None):
+                    record = ConversationRecord(conversation_id=unique, head_id=head)
+                    entry = ConversationEntry(parent_id="unknown", message=user("hi"))
+                    with pytest.raises(ConversationConflict if head else ValueError):
+                        await store.write_record(record, new_entries=[] if head else [entry], expected_revision=None)
+                assert await store.read_record(unique) is None
+
+        run(work())

@@ -20,13 +20,16 @@ then forks it, and the fork takes the id. Nothing is changed but by these, so no
 """
 
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any
 
 from pydantic import TypeAdapter
 from pydantic.config import ConfigDict
+from pydantic_ai import RunContext
+from pydantic_ai.capabilities import AbstractCapability, WrapRunHandler
 from pydantic_ai.conversation_store import (
     ConversationConflict,
     ConversationEntry,
@@ -34,6 +37,8 @@ from pydantic_ai.conversation_store import (
     ConversationStore,
 )
 from pydantic_ai.messages import ModelMessage, ModelMessagesTypeAdapter
+from pydantic_ai.models import ModelRequestContext
+from pydantic_ai.run import AgentRunResult
 
 from kata_context._client import AsyncClient
 from kata_context._requests import dump
@@ -44,7 +49,7 @@ from kata_context.errors import (
     ForkTooDeep,
     VersionConflict,
 )
-from kata_context.types import Context, Message, Policy
+from kata_context.types import Context, GetWindowArguments, Message, Policy
 
 KEY = "pydanticAi"
 
@@ -164,6 +169,21 @@ class KataConversationStore(ConversationStore):
         _, messages = await self._line(head_id, limit=limit)
         return _entries(messages)
 
+    async def draft(self, conversation_id: str, messages: Sequence[ModelMessage]) -> tuple[str, int]:
+        """A new context without an id, and how many of the messages it has: those up to the newest stored one."""
+        home = await self._home(conversation_id)
+        metadata = {KEY: {"draft": conversation_id}}
+        if home and (head := _state(home).get("head")):
+            [entry] = await self.read_history(head, limit=1)
+            known = next((n for n in range(len(messages), 0, -1) if messages[n - 1] == entry.message), 0)
+            if known:
+                state = _state(home)
+                with suppress(ForkTooDeep):
+                    draft = await self.client.fork(state["context"], version=state["at"], metadata=metadata)
+                    return draft["id"], known
+        policy = home["policy"] if home else self._policy
+        return (await self.client.create_context(policy=policy, metadata=metadata))["id"], 0
+
     # --- How it is stored.
 
     async def _home(self, conversation_id: str) -> Context | None:
@@ -264,7 +284,7 @@ class KataConversationStore(ConversationStore):
     async def _begin(
         self, record: ConversationRecord, place: str, line: list[Message], *, commit: bool
     ) -> tuple[Context, list[Message]]:
-        """The home of a new conversation, and what it lacks of the line; commit: the write is done if that is nothing."""
+        """The home of a new conversation, and what it lacks of the line; commits the record if that is nothing."""
         state = _stated(record, place or None, line[-1]["version"] if line else 0)
         if commit and state["record"] is None and not line:
             raise ValueError("a conversation without messages has a record too large for a context's metadata")
@@ -315,6 +335,56 @@ class KataConversationStore(ConversationStore):
             return await self.client.fork(home["id"], version=version, move_external_id=True)
         except ForkTooDeep:
             return await self.client.fork(home["id"], version=0, move_external_id=True)
+
+
+@dataclass
+class KataWindow(AbstractCapability[Any]):
+    """Sends a model the window of its conversation by its context's policy, and not all of the history.
+
+        agent = Agent("openai:gpt-5.2", capabilities=[KataWindow(store, budget=8000)])
+
+    The result's history is whole all the same. What a run says is appended to a draft, a context that shares the stored
+    history and is deleted when the run ends: two requests for each of the model's. budget is in tokens, of messages
+    alone, and comes before the policy's.
+    """
+
+    store: KataConversationStore
+    budget: int | None = None
+    _draft: str | None = field(default=None, init=False, repr=False)
+    _drafted: list[ModelMessage] = field(default_factory=list, init=False, repr=False)
+
+    async def for_run(self, ctx: RunContext[Any]) -> "KataWindow":  # noqa: ARG002 - as it is called
+        """One with a draft of its own."""
+        return type(self)(self.store, self.budget)
+
+    async def wrap_run(self, ctx: RunContext[Any], *, handler: WrapRunHandler) -> AgentRunResult[Any]:  # noqa: ARG002
+        """Deletes the draft, however the run ends."""
+        try:
+            return await handler()
+        finally:
+            await self._end()
+
+    async def prepare_model_request(
+        self, ctx: RunContext[Any], request_context: ModelRequestContext
+    ) -> ModelRequestContext:
+        """Puts the window in the place of the messages."""
+        messages = request_context.messages
+        if self._draft is None or messages[: len(self._drafted)] != self._drafted:
+            await self._end()
+            self._draft, known = await self.store.draft(ctx.conversation_id or "", messages)
+            self._drafted = messages[:known]
+        entries = [ConversationEntry(parent_id=None, message=each) for each in messages[len(self._drafted) :]]
+        if entries:
+            await self.store.client.append(self._draft, [message for entry in entries for message in _messages(entry)])
+        self._drafted = list(messages)
+        arguments = GetWindowArguments() if self.budget is None else GetWindowArguments(budget=self.budget)
+        window = await self.store.client.window(self._draft, **arguments)
+        return replace(request_context, messages=_sent(window["data"]))
+
+    async def _end(self) -> None:
+        if self._draft is not None:
+            draft, self._draft = self._draft, None
+            await self.store.client.delete_context(draft)
 
 
 class _Changed(Exception):
@@ -452,20 +522,45 @@ def _id(value: str) -> str:
     return _shown(value)[:4096] or "-"
 
 
-def _joined(messages: Sequence[Mapping[str, Any]]) -> str:
+def _joined(first: str, *others: str) -> str:
     """The JSON text of the message that these are pieces of."""
-    first, *others = [message["metadata"][KEY]["message"] for message in messages]
     if not others:
-        return str(first)
+        return first
     whole = json.loads(first)
     whole["parts"] += [part for text in others for part in json.loads(text)["parts"]]
     return json.dumps(whole)
 
 
+def _parsed(texts: Iterable[str]) -> list[ModelMessage]:
+    return ModelMessagesTypeAdapter.validate_json(f"[{','.join(texts)}]")
+
+
+def _sent(window: Sequence[Mapping[str, Any]]) -> list[ModelMessage]:
+    """What a window has, as their messages; of some it has a part."""
+    groups = groupby(window, lambda message: (message["metadata"].get(KEY) or {}).get("entry"))
+    return _parsed(
+        text for entry, group in groups for text in ([_joined(*map(_piece, group))] if entry else map(_summary, group))
+    )
+
+
+def _piece(message: Mapping[str, Any]) -> str:
+    text = str(message["metadata"][KEY]["message"])
+    if "cleared" not in message:
+        return text
+    piece = json.loads(text)
+    piece["parts"] = [{**part, "content": message["content"]} for part in piece["parts"]]
+    return json.dumps(piece)
+
+
+def _summary(message: Mapping[str, Any]) -> str:
+    kind = {"user": "user-prompt", "system": "system-prompt", "assistant": "text"}[message["role"]]
+    part = {"part_kind": kind, "content": message["content"]}
+    return json.dumps({"kind": "response" if kind == "text" else "request", "parts": [part]})
+
+
 def _entries(line: Sequence[Message]) -> list[ConversationEntry]:
     groups = [list(group) for _, group in groupby(line, lambda message: _own(message)["entry"])]
-    texts = map(_joined, groups)
-    messages: list[ModelMessage] = ModelMessagesTypeAdapter.validate_json(f"[{','.join(texts)}]")
+    messages = _parsed(_joined(*(_own(message)["message"] for message in group)) for group in groups)
     owns = [_own(group[0]) for group in groups]
     return [
         ConversationEntry(id=own["entry"], parent_id=own["parent"], message=message)
