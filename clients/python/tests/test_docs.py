@@ -10,3 +10,9 @@ def test_five_minutes_for_python(stack: Stack, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("KATA_CONTEXT_URL", stack.url)
 
     snippets.run(ROOT / "docs/clients/python.md")
+
+
+def test_five_minutes_for_pydantic_ai(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KATA_CONTEXT_URL", stack.url)
+
+    snippets.run(ROOT / "docs/clients/pydantic-ai.md")

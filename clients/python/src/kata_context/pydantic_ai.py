@@ -62,6 +62,9 @@ ATTEMPTS = 8
 # Entries of which it is remembered in which context they are; a lookup costs one request.
 MAX_REMEMBERED = 10_000
 
+# Homes that are kept from reading a record to writing it, which saves a request.
+MAX_HOMES = 100
+
 # Closes a home. It answers no call, and so is in no window.
 CLOSING = {"role": "tool", "toolCallId": KEY, "content": "", "metadata": {KEY: {}}}
 
@@ -86,11 +89,17 @@ class KataConversationStore(ConversationStore):
         self.client = client or AsyncClient()
         self._policy = policy
         self._contexts: dict[str, str] = {}
+        self._homes: dict[str, Context] = {}
 
     async def read_record(self, conversation_id: str) -> ConversationRecord | None:
         """The record for a conversation, or None."""
         home = await self._home(conversation_id)
-        return await self._record(home) if home and "revision" in _state(home) else None
+        if not home or "revision" not in _state(home):
+            return None
+        self._homes[conversation_id] = home
+        while len(self._homes) > MAX_HOMES:
+            del self._homes[next(iter(self._homes))]
+        return await self._record(home)
 
     async def read_records(self, *, scope: str | None = None, limit: int | None = None) -> list[ConversationRecord]:
         """The records, newest first. Reads all of the scope's contexts, as these are listed by their creation."""
@@ -116,7 +125,11 @@ class KataConversationStore(ConversationStore):
             raise ValueError("new entries are one line that ends with the record's head")
         tried = False
         for _ in range(ATTEMPTS):
-            home = await self._home(record.conversation_id)
+            home = self._homes.pop(
+                record.conversation_id, None
+            )  # as it was read; if it is another now, versions differ
+            if not home or _state(home).get("revision") != expected_revision:
+                home = await self._home(record.conversation_id)
             state = _state(home) if home else {}
             if tried and state.get("revision") == record.revision:
                 return
@@ -192,7 +205,7 @@ class KataConversationStore(ConversationStore):
 
     async def _record(self, home: Context) -> ConversationRecord:
         state = _state(home)
-        text = state["record"]
+        text = state.get("record")
         if text is None:  # too large for the context's metadata
             context_id, version = state["large"]
             page = self.client.messages(context_id, cursor=version - 1, at=version)
