@@ -10,7 +10,7 @@ import httpx2
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 from pydantic_ai import Agent, DeferredToolRequests
 from pydantic_ai.conversation import Conversation
 from pydantic_ai.conversation_store import (
@@ -74,7 +74,7 @@ request_parts = st.one_of(
     st.just(InstructionDeltaPart(content="Be brief.", id=None)),
     st.builds(SpeechPart, speaker=st.just("user"), transcript=texts),
 )
-response_parts = st.one_of(
+response_parts: st.SearchStrategy[Any] = st.one_of(
     st.builds(TextPart, texts),
     st.builds(ThinkingPart, texts, signature=st.none() | texts),
     st.builds(
@@ -180,8 +180,12 @@ class Beside(RuleBasedStateMachine):
 
     def mapped(self, record: ConversationRecord) -> ConversationRecord:
         """Their record as ours should be."""
-        at = {"head_id": self.entries[record.head_id], "forked_at": self.entries[record.forked_at]}
-        return replace(record, **at, branches=[self.entries[tip] for tip in record.branches])
+        return replace(
+            record,
+            head_id=self.entries[record.head_id],
+            forked_at=self.entries[record.forked_at],
+            branches=[str(self.entries[tip]) for tip in record.branches],
+        )
 
     @rule()
     def another_process(self) -> None:
@@ -248,8 +252,8 @@ class Beside(RuleBasedStateMachine):
         if data.draw(st.booleans()):
             at = data.draw(st.integers(0, 5))
             return [{"at": at}] * 2
-        entry = data.draw(st.sampled_from(sorted(filter(None, self.entries)) or [None]))
-        return [{"from_entry": entry}, {"from_entry": self.entries[entry]}]
+        entry = data.draw(st.sampled_from(sorted(filter(None, self.entries)) or ["unknown"]))
+        return [{"from_entry": entry}, {"from_entry": self.entries.get(entry, entry)}]
 
     @precondition(lambda self: self.held)
     @rule(data=st.data())
@@ -297,7 +301,7 @@ class Beside(RuleBasedStateMachine):
 class TestBesideTheirOwnStore:
     def test_both_answer_the_same(self, stack: Stack) -> None:
         run_state_machine_as_test(
-            lambda: Beside(stack.url),
+            lambda: Beside(stack.url),  # type: ignore[arg-type]  # a factory will do
             settings=settings(
                 max_examples=20, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
             ),
@@ -531,12 +535,11 @@ class TestSave:
         async def work() -> None:
             async with AsyncClient(stack.url) as client:
                 store = KataConversationStore(client)
-                await stored(store, unique, turns(1100))
+                history = turns(1100)
+                await stored(store, unique, history)
                 loaded = await KataConversationStore(client).load(unique)
                 assert loaded
-                assert (
-                    loaded.messages[-2:] == [user("question 1099"), said("answer 1099")] or len(loaded.messages) == 2200
-                )
+                assert loaded.messages == history
                 last = await store.load(unique, limit=3)
                 assert last
                 assert last.messages == loaded.messages[-3:]
@@ -582,6 +585,7 @@ class TestSave:
                     loaded = await KataConversationStore(client).load(name)
                     assert loaded
                     assert loaded.messages == branched.messages == forked.messages == history
+                    assert (await client.create_context(external_id=name))["forkVersion"] in (0, None)
                     await check_line(store, name)
 
         run(work())
@@ -611,7 +615,7 @@ class TestFaults:
                 stack.faults()
                 loaded = await KataConversationStore(client).load(unique)
                 assert loaded
-                assert loaded.messages == [*turns(1), *turns(1, 7)] or loaded.messages == conversation.messages
+                assert loaded.messages == conversation.messages
                 await check_line(store, unique)
                 stack.faults(fault)
                 await store.delete(unique)
@@ -642,7 +646,8 @@ class TestFaults:
         async def work() -> None:
             async with AsyncClient(stack.url) as client:
                 store = KataConversationStore(client)
-                for messages in ([user("x" * 5_000_000)], [*turns(1), user("x" * 5_000_000)]):
+                for before in ([], turns(1)):
+                    messages = [*before, user("x" * 5_000_000)]
                     with pytest.raises(KataError):
                         await store.save(Conversation(conversation_id=unique, messages=messages))
                     assert await store.load(unique) is None
@@ -719,7 +724,7 @@ class TestWindow:
             calls = {part.tool_call_id for part in parts if isinstance(part, ToolCallPart)}
             results = {part.tool_call_id for part in parts if isinstance(part, ToolReturnPart)}
             assert calls == results
-            assert parts[0] == SystemPromptPart("Be brief.", timestamp=getattr(parts[0], "timestamp", None))
+            assert isinstance(parts[0], SystemPromptPart)
             assert any(isinstance(part, UserPromptPart) and part.content == f"question {call // 12}" for part in parts)
             assert len(messages) < 16
 
