@@ -347,21 +347,26 @@ async def interleaved(url: str, works: list[Work], data: st.DataObject, *, death
         for work, http in zip(works, https, strict=True)
     ]
     told = st.sampled_from(["go"] * 8 + ["die before", "die after"] if deaths else ["go"])
-    while True:
-        for task, gate in zip(tasks, gates, strict=True):
-            arrival = asyncio.ensure_future(gate.arrived.wait())
-            await asyncio.wait({task, arrival}, return_when=asyncio.FIRST_COMPLETED)
-            arrival.cancel()
-        alive = [index for index, task in enumerate(tasks) if not task.done()]
-        if not alive:
-            break
-        gate = gates[data.draw(st.sampled_from(alive))]
-        gate.arrived.clear()
-        assert gate.waiting
-        gate.waiting.set_result(data.draw(told))
-    for http in https:
-        await http.aclose()
-    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    try:
+        while True:
+            for task, gate in zip(tasks, gates, strict=True):
+                arrival = asyncio.ensure_future(gate.arrived.wait())
+                await asyncio.wait({task, arrival}, return_when=asyncio.FIRST_COMPLETED)
+                arrival.cancel()
+            alive = [index for index, task in enumerate(tasks) if not task.done()]
+            if not alive:
+                break
+            gate = gates[data.draw(st.sampled_from(alive))]
+            gate.arrived.clear()
+            assert gate.waiting
+            gate.waiting.set_result(data.draw(told))
+        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    finally:  # also where Hypothesis has had enough of an example
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for http in https:
+            await http.aclose()
     for outcome in outcomes:
         if isinstance(outcome, BaseException) and not isinstance(outcome, (UserError, asyncio.CancelledError)):
             raise outcome
@@ -572,15 +577,15 @@ class TestSave:
             async with AsyncClient(stack.url) as client:
                 store = KataConversationStore(client)
                 conversation = Conversation(conversation_id=unique)
-                for turn in range(258):
+                for turn in range(257):
                     conversation.messages.append(user(f"question {turn}"))
                     await store.save(conversation)
                     context = await client.create_context(external_id=unique)
-                    if turn < 257:
+                    if turn < 256:
                         await client.fork(context["id"], move_external_id=True)
                 history = list(conversation.messages)
-                branched = await store.branch(unique, at=258, expected_revision=conversation.revision)
                 forked = await store.fork(unique, new_conversation_id=f"{unique}-fork")
+                branched = await store.branch(unique, at=257, expected_revision=conversation.revision)
                 for name in (unique, f"{unique}-fork"):
                     loaded = await KataConversationStore(client).load(name)
                     assert loaded
