@@ -1,7 +1,7 @@
 """A conversation store of pydantic-ai, and the window of a conversation for its models.
 
     store = KataConversationStore(AsyncClient(), policy={"budget": 8000, "keepRequest": True})
-    conversation = await store.load("ticket-2077") or Conversation(conversation_id="ticket-2077")
+    conversation = await store.load("ticket-3011") or Conversation(conversation_id="ticket-2077")
     result = await agent.run(prompt, conversation=conversation)
     await store.save(result)
 
@@ -9,14 +9,13 @@ A conversation is the context that has its id as externalId, its home. What beco
 of ours, with the original in their metadata, and the record is in the home's metadata under `pydanticAi`:
 
     conversation, scope, revision, head    the record's, to find it by
-    record                                 all of it as JSON text; null where it is too large and a message has it
+    record                                 all of it as JSON text; null where it is too large: message `at` has it
     context, at                            where the history up to head is: the version in that context
-    closed                                 the id of a home that nothing may be appended to any more
-    left                                   the head that it had, where it was closed with another
 
-A save is one append, of messages and record, at the expected version. What goes on elsewhere than at the head (branch,
-edit, regenerate) first closes the home with an append of its own, so that whoever has read it before is refused, and
-then forks it, and the fork takes the id. Nothing is changed but by these, so nothing is half-stored or lost.
+A save that goes on at the head is one append, of messages and record. Any other takes the home back by a fork, which
+takes the id: with the record where no message is to come, and else without, so that `context` and `at` name the history
+in the parent until an append with the record follows. Append and fork are at the expected version of the context that
+has the id, so of those who have read the same one wins, and nothing is half-stored or lost.
 """
 
 import json
@@ -24,7 +23,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import groupby
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
 from pydantic.config import ConfigDict
@@ -36,7 +35,17 @@ from pydantic_ai.conversation_store import (
     ConversationRecord,
     ConversationStore,
 )
-from pydantic_ai.messages import ModelMessage, ModelMessagesTypeAdapter
+from pydantic_ai.messages import (
+    ModelMessage,
+    ModelMessagesTypeAdapter,
+    ModelRequest,
+    ModelResponse,
+    SystemPromptPart,
+    TextPart,
+    ToolCallPart,
+    ToolReturnPart,
+    UserPromptPart,
+)
 from pydantic_ai.models import ModelRequestContext
 from pydantic_ai.run import AgentRunResult
 
@@ -47,9 +56,18 @@ from kata_context.errors import (
     ExternalIdMissing,
     ExternalIdTaken,
     ForkTooDeep,
+    KataError,
     VersionConflict,
 )
-from kata_context.types import Context, GetWindowArguments, Message, Policy
+from kata_context.types import (
+    Context,
+    GetWindowArguments,
+    ListMessagesArguments,
+    Message,
+    Policy,
+)
+
+T = TypeVar("T")
 
 KEY = "pydanticAi"
 
@@ -59,14 +77,12 @@ MAX_RECORD = 48_000
 # How often a write begins anew because somebody else has written something that is no change of the record.
 ATTEMPTS = 8
 
-# Entries of which it is remembered in which context they are; a lookup costs one request.
-MAX_REMEMBERED = 10_000
+# Entries of which it is remembered where they are, and homes that are kept from reading a record to writing it. Either
+# saves a request.
+MAX_REMEMBERED, MAX_HOMES = 10_000, 100
 
-# Homes that are kept from reading a record to writing it, which saves a request.
-MAX_HOMES = 100
-
-# Closes a home. It answers no call, and so is in no window.
-CLOSING = {"role": "tool", "toolCallId": KEY, "content": "", "metadata": {KEY: {}}}
+# Has a record that is too large where no other message is to come. It answers no call, and so is in no window.
+CARRIER: Mapping[str, Any] = {"role": "tool", "toolCallId": KEY, "content": "", "metadata": {KEY: {}}}
 
 # What a message is appended with again where a history is copied, besides metadata.
 COPIED = {"role", "content", "toolCalls", "toolCallId", "toolName", "model", "createdAt"}
@@ -74,8 +90,6 @@ COPIED = {"role", "content", "toolCalls", "toolCallId", "toolName", "model", "cr
 RECORDS = TypeAdapter(
     list[ConversationRecord], config=ConfigDict(ser_json_bytes="base64", val_json_bytes="base64", defer_build=True)
 )
-
-State = Mapping[str, Any]
 
 
 class KataConversationStore(ConversationStore):
@@ -87,28 +101,23 @@ class KataConversationStore(ConversationStore):
     def __init__(self, client: AsyncClient | None = None, *, policy: Policy | None = None) -> None:
         """Calls the service by client; policy is that of contexts which are made here."""
         self.client = client or AsyncClient()
-        self._policy = policy
-        self._contexts: dict[str, str] = {}
+        self.policy = policy
+        self._places: dict[str, tuple[str, int]] = {}
         self._homes: dict[str, Context] = {}
 
     async def read_record(self, conversation_id: str) -> ConversationRecord | None:
         """The record for a conversation, or None."""
-        home = await self._home(conversation_id)
+        home = await self.home(conversation_id)
         if not home or "revision" not in _state(home):
             return None
-        self._homes[conversation_id] = home
-        while len(self._homes) > MAX_HOMES:
-            del self._homes[next(iter(self._homes))]
+        _keep(self._homes, conversation_id, home, MAX_HOMES)
         return await self._record(home)
 
     async def read_records(self, *, scope: str | None = None, limit: int | None = None) -> list[ConversationRecord]:
         """The records, newest first. Reads all of the scope's contexts, as these are listed by their creation."""
         wanted = {KEY: {"format": 1} if scope is None else {"format": 1, "scope": scope}}
-        homes = [
-            context
-            async for context in self.client.contexts(metadata=wanted, limit=1000)
-            if context["externalId"] == _state(context)["conversation"]
-        ]
+        contexts = self.client.contexts(metadata=wanted, limit=1000)
+        homes = [context async for context in contexts if context["externalId"] is not None]
         homes.sort(key=lambda home: float(_state(home)["updated"]), reverse=True)
         return [await self._record(home) for home in homes[:limit]]
 
@@ -120,54 +129,43 @@ class KataConversationStore(ConversationStore):
         expected_revision: str | None,
     ) -> None:
         """Stores a record and new entries, one line that ends with its head, together or not at all."""
-        entries = list(new_entries)
+        name, entries = record.conversation_id, list(new_entries)
         if entries and [entry.id for entry in entries] != [*(e.parent_id for e in entries[1:]), record.head_id]:
             raise ValueError("new entries are one line that ends with the record's head")
-        tried = False
         for _ in range(ATTEMPTS):
-            home = self._homes.pop(
-                record.conversation_id, None
-            )  # as it was read; if it is another now, versions differ
+            home = self._homes.pop(name, None)
             if not home or _state(home).get("revision") != expected_revision:
-                home = await self._home(record.conversation_id)
-            state = _state(home) if home else {}
-            if tried and state.get("revision") == record.revision:
-                return
-            if state.get("revision") != expected_revision:
+                home = await self.home(name)
+            if (_state(home).get("revision") if home else None) != expected_revision:
                 break
             try:
-                if home and state.get("closed") == home["id"]:  # by a write that got no further
-                    await self._move(home, min(state.get("at", 0), home["latestVersion"]))
-                    continue
-                tried = True
                 await self._write(home, record, entries)
-            except (_Changed, VersionConflict, ContextNotFound, ExternalIdMissing, ExternalIdTaken):
-                continue
+            except (VersionConflict, ContextNotFound, ExternalIdMissing, ExternalIdTaken):
+                continue  # somebody else has written, and perhaps not the record
             except LookupError:
                 break
-            else:
-                return
-        raise ConversationConflict(record.conversation_id)
+            return
+        raise ConversationConflict(name)
 
     async def delete_record(self, conversation_id: str, *, expected_revision: str) -> None:
         """Deletes a conversation: its record, and all of its entries that no fork shares."""
         for _ in range(ATTEMPTS):
-            home = await self._home(conversation_id)
+            home = await self.home(conversation_id)
             if not home:
                 break
             with suppress(VersionConflict, ContextNotFound):
                 tagged = await self.client.get_context(home["id"])
                 if _state(tagged).get("revision") != expected_revision:
                     break
-                left = [
-                    context["id"]
-                    async for context in self.client.contexts(metadata={KEY: {"conversation": conversation_id}})
-                    if _state(context).get("closed") == context["id"] != home["id"]
-                ]
+                own = self.client.contexts(metadata={KEY: {"conversation": conversation_id}}, limit=1000)
+                parents = {context["id"]: context["parentId"] async for context in own}
                 await self.client.delete_context(home["id"], if_match=tagged["etag"])
-                for context_id in left:
+                # What others have forked of it has the same metadata, and is not among those that the id has left.
+                left = home["parentId"]
+                while left in parents:
                     with suppress(ContextNotFound):
-                        await self.client.delete_context(context_id)
+                        await self.client.delete_context(left)
+                    left = parents[left]
                 return
         raise ConversationConflict(conversation_id)
 
@@ -179,175 +177,168 @@ class KataConversationStore(ConversationStore):
         """The entries up to head_id, or the last limit of them. Raises LookupError for what is not stored."""
         if head_id is None or limit == 0:
             return []
-        _, messages = await self._line(head_id, limit=limit)
-        return _entries(messages)
+        return _entries((await self._line(head_id, limit=limit))[1])
 
-    async def draft(self, conversation_id: str, messages: Sequence[ModelMessage]) -> tuple[str, int]:
-        """A new context without an id, and how many of the messages it has: those up to the newest stored one."""
-        home = await self._home(conversation_id)
-        metadata = {KEY: {"draft": conversation_id}}
-        if home and (head := _state(home).get("head")):
-            [entry] = await self.read_history(head, limit=1)
-            known = next((n for n in range(len(messages), 0, -1) if messages[n - 1] == entry.message), 0)
-            if known:
-                state = _state(home)
-                with suppress(ForkTooDeep):
-                    draft = await self.client.fork(state["context"], version=state["at"], metadata=metadata)
-                    return draft["id"], known
-        policy = home["policy"] if home else self._policy
-        return (await self.client.create_context(policy=policy, metadata=metadata))["id"], 0
-
-    # --- How it is stored.
-
-    async def _home(self, conversation_id: str) -> Context | None:
+    async def home(self, conversation_id: str) -> Context | None:
         """The context that has the conversation's id now."""
         return await anext(aiter(self.client.contexts(external_id=conversation_id)), None)
 
+    # --- How it is stored.
+
     async def _record(self, home: Context) -> ConversationRecord:
         state = _state(home)
-        text = state.get("record")
+        context_id, at, text = state["context"], state["at"], state.get("record")
         if text is None:  # too large for the context's metadata
-            context_id, version = state["large"]
-            page = self.client.messages(context_id, cursor=version - 1, at=version)
+            page = self.client.messages(context_id, cursor=at - 1, at=at)
             [text] = [message["metadata"][KEY]["record"] async for message in page]
         [record] = RECORDS.validate_json(f"[{text}]")
         if record.head_id is not None:
-            self._remember(state["context"], record.head_id)
-        return record
-
-    def _remember(self, context_id: str, *entry_ids: str) -> None:
-        """Where entries are: for ever, unless the context is deleted."""
-        self._contexts.update(dict.fromkeys(entry_ids, context_id))
-        while len(self._contexts) > MAX_REMEMBERED:
-            del self._contexts[next(iter(self._contexts))]
-
-    async def _places(self, entry_id: str, *conversation_ids: str | None) -> AsyncIterator[str]:
-        """Contexts in which an entry may be, the likely ones first."""
-        seen = {"None"}
-        filters = [
-            {"head": entry_id},
-            {"left": entry_id},
-            *({"conversation": name} for name in conversation_ids if name),
-        ]
-        if entry_id in self._contexts:
-            seen.add(self._contexts[entry_id])
-            yield self._contexts[entry_id]
-        for each in filters:
-            async for context in self.client.contexts(metadata={KEY: each}):
-                for place in (str(_state(context).get("context")), context["id"]):
-                    if place not in seen:
-                        seen.add(place)
-                        yield place
+            _keep(self._places, record.head_id, (context_id, at), MAX_REMEMBERED)
+        return replace(record, conversation_id=home["externalId"] or record.conversation_id)  # others may fork it
 
     async def _line(
         self, entry_id: str, *conversation_ids: str | None, limit: int | None = None
     ) -> tuple[str, list[Message]]:
         """A context and its messages that are the line to an entry, or to its last limit entries."""
-        async for context_id in self._places(entry_id, *conversation_ids):
-            with suppress(ContextNotFound):
-                if line := await self._walk(context_id, entry_id, limit):
-                    self._remember(context_id, *(_own(message)["entry"] for message in line))
-                    return context_id, line
+        async for context_id, at in self._candidates(entry_id, *conversation_ids):
+            if line := await self._walk(context_id, entry_id, at, limit):
+                return context_id, line
         raise LookupError(entry_id)
 
-    async def _walk(self, context_id: str, entry_id: str, limit: int | None) -> list[Message]:
+    async def _candidates(self, entry_id: str, *conversation_ids: str | None) -> AsyncIterator[tuple[str, int | None]]:
+        """Contexts in which an entry may be, each up to a version, the likely ones first."""
+        if entry_id in self._places:
+            yield self._places[entry_id]
+        async for context in self.client.contexts(metadata={KEY: {"head": entry_id}}):
+            yield _state(context)["context"], _state(context)["at"]
+            yield context["id"], None
+        for name in filter(None, conversation_ids):
+            async for context in self.client.contexts(metadata={KEY: {"conversation": name}}):
+                yield context["id"], None
+
+    async def _walk(
+        self, context_id: str, entry_id: str, at: int | None = None, limit: int | None = None
+    ) -> list[Message]:
         """The messages of a line, from its end to its beginning and turned; none where it is not in the context."""
         wanted: str | None = entry_id
         line: list[Message] = []
         page = 1000 if limit is None else min(1000, 2 * limit + 8)  # most entries are one or two messages
-        async for message in self.client.messages(context_id, order="desc", limit=page):
-            own = _own(message)
-            if own.get("entry") == wanted:
+        back = ListMessagesArguments(order="desc", limit=page)
+        if at is not None:
+            back["at"] = at
+        with suppress(ContextNotFound):
+            async for message in self.client.messages(context_id, **back):
+                own = _own(message)
+                if own.get("entry") != wanted:
+                    continue
                 line.append(message)
                 if "parent" in own:
                     wanted = own["parent"]
                     limit = None if limit is None else limit - 1
                     if wanted is None or limit == 0:
+                        self._remember(context_id, line[::-1])
                         return line[::-1]
         return []
 
-    async def _write(self, home: Context | None, record: ConversationRecord, entries: list[ConversationEntry]) -> None:
-        parent = entries[0].parent_id if entries else record.head_id
-        new = [message for entry in entries for message in _messages(entry)]
-        if home and new and parent == _state(home).get("head") and _ends_at_head(home):
-            await self._append(home, record, new)
-            return
-        place, line = "", list[Message]()
-        if parent is not None:
-            place, line = await self._line(parent, record.conversation_id, record.forked_from)
-        if home is None:
-            home, line = await self._begin(record, place, line, commit=not new)
-        else:
-            shared = await self._shared(home, place, line)
-            version = line[shared - 1]["version"] if shared else 0
-            home = await self._move(home, version, None if new or line[shared:] else record)
-            line = line[shared:] if home["latestVersion"] == version else line
-        if line or new:
-            await self._append(home, record, [*map(_copy, line), *new])
+    def _remember(self, context_id: str, line: Iterable[Message]) -> None:
+        """Where entries end: for ever, unless the context is deleted."""
+        for message in line:
+            if entry := _own(message).get("entry"):
+                _keep(self._places, entry, (context_id, message["version"]), MAX_REMEMBERED)
 
-    async def _append(self, home: Context, record: ConversationRecord, messages: list[dict[str, Any]]) -> None:
-        """Commits a write that has messages."""
+    async def _write(self, home: Context | None, record: ConversationRecord, entries: list[ConversationEntry]) -> None:
+        name, parent = record.conversation_id, entries[0].parent_id if entries else record.head_id
+        new = [message for entry in entries for message in _messages(entry)]
+        if not new and _is_large(record):
+            new = [dict(CARRIER)]
+        metadata: dict[str, Any] = {KEY: {"conversation": name}}
+        if home is None and parent is None:
+            home = await self.client.create_context(external_id=name, metadata=metadata, policy=self.policy)
+            if "revision" in _state(home):
+                raise ConversationConflict(name)
+        taking: dict[str, Any] = {"external_id": name}
+        if home:
+            context_id, metadata, latest = home["id"], home["metadata"], home["latestVersion"]
+            version, missing = await self._shared(home, parent, record.forked_from)
+            new = [*map(_copy, missing), *new]
+            if new and version == latest:
+                await self._append(home, record, new)
+                return
+            taking = {"expected_version": latest, "move_external_id": True}
+        else:
+            context_id, line = await self._line(str(parent), record.forked_from)
+            version = line[-1]["version"]
+        with_record = metadata if new else {**metadata, KEY: _stated(record, context_id, version)}
+        try:
+            home = await self.client.fork(context_id, version=version, metadata=with_record, **taking)
+        except ForkTooDeep:
+            old = [_copy(message) async for message in self.client.messages(context_id, at=version, limit=1000)]
+            home = await self.client.fork(context_id, version=0, metadata=metadata, **taking)
+            new = [*old, *new]
+        if new:
+            await self._append(home, record, new)
+
+    async def _append(self, home: Context, record: ConversationRecord, messages: Sequence[Mapping[str, Any]]) -> None:
         version = home["latestVersion"]
         state = _stated(record, home["id"], version + len(messages))
-        if state["record"] is None:
-            messages[-1] = _with_record(messages[-1], record)
-        await self.client.append(home["id"], messages, expected_version=version, context_metadata={KEY: state})
-        self._remember(home["id"], *(message["metadata"][KEY]["entry"] for message in messages))
-
-    async def _begin(
-        self, record: ConversationRecord, place: str, line: list[Message], *, commit: bool
-    ) -> tuple[Context, list[Message]]:
-        """The home of a new conversation, and what it lacks of the line; commits the record if that is nothing."""
-        state = _stated(record, place or None, line[-1]["version"] if line else 0)
-        if commit and state["record"] is None and not line:
-            raise ValueError("a conversation without messages has a record too large for a context's metadata")
-        if line and not (commit and state["record"] is None):
-            with suppress(ForkTooDeep):
-                home = await self.client.fork(
-                    place,
-                    version=line[-1]["version"],
-                    external_id=record.conversation_id,
-                    metadata={KEY: state} if commit else {},
-                )
-                return home, []
-        metadata = {KEY: state} if commit and not line else {}
-        home = await self.client.create_context(
-            external_id=record.conversation_id, metadata=metadata, policy=self._policy
+        if _is_large(record):
+            last = {**messages[-1], "metadata": {KEY: {**messages[-1]["metadata"][KEY], "record": state["record"]}}}
+            messages, state = [*messages[:-1], last], {**state, "record": None}
+        self._remember(
+            home["id"],
+            await self.client.append(
+                home["id"],
+                messages,
+                expected_version=version,
+                expected_external_id=record.conversation_id,
+                context_metadata={KEY: state},
+            ),
         )
-        if home["latestVersion"] or _state(home) != metadata.get(KEY, {}):
-            raise _Changed  # there is one already
-        return home, line
 
-    async def _shared(self, home: Context, place: str, line: list[Message]) -> int:
-        """How many messages of the line the home begins with."""
-        if place == home["id"]:
-            return next((n for n, message in enumerate(line) if message["version"] != n + 1), len(line))
-        shared = 0
-        if line:
-            async for message in self.client.messages(home["id"], limit=1000):
-                if shared == len(line) or _copy(message)["metadata"] != _copy(line[shared])["metadata"]:
-                    break
-                shared += 1
-        return shared
+    async def _shared(
+        self, home: Context, entry_id: str | None, *conversation_ids: str | None
+    ) -> tuple[int, list[Message]]:
+        """Up to which version a home stays where a write goes on behind an entry, and what it lacks of the line to it.
 
-    async def _move(self, home: Context, version: int, commit: ConversationRecord | None = None) -> Context:
-        """Closes a home, which commits a record whose history its first version messages are, and forks it there.
-
-        The fork has the id from then on. It has no messages where it would be too deep with them.
+        What others have appended behind the head stays, and what is left of a save that got no further does not.
         """
-        if _state(home).get("closed") != home["id"]:
-            latest = home["latestVersion"]
-            closing: dict[str, Any] = CLOSING
-            state: dict[str, Any] = {"closed": home["id"]}
-            if commit:
-                state |= {**_stated(commit, home["id"], version), "left": _state(home).get("head")}
-                if state["record"] is None:
-                    state["large"], closing = [home["id"], latest + 1], _with_record(CLOSING, commit)
-            await self.client.append(home["id"], [closing], expected_version=latest, context_metadata={KEY: state})
-        try:
-            return await self.client.fork(home["id"], version=version, move_external_id=True)
-        except ForkTooDeep:
-            return await self.client.fork(home["id"], version=0, move_external_id=True)
+        state, latest = _state(home), home["latestVersion"]
+        at_head, at = entry_id == state.get("head"), state.get("at", 0)
+        if at_head and at == latest and (not at or _has(home, state["context"], at)):
+            return latest, []
+        if entry_id in self._places and not at_head and _has(home, *self._places[entry_id]):
+            return self._places[entry_id][1], []
+        line = await self._walk(home["id"], entry_id) if entry_id else []
+        if line or entry_id is None:
+            version = line[-1]["version"] if line else 0
+            behind = self.client.messages(home["id"], cursor=version, limit=1000)
+            if at_head and not [message async for message in behind if "entry" in _own(message)]:
+                version = latest
+            return version, []
+        _, line = await self._line(str(entry_id), home["externalId"], *conversation_ids)
+        shared = 0
+        async for message in self.client.messages(home["id"], limit=1000):
+            if shared == len(line) or _copy(message)["metadata"] != _copy(line[shared])["metadata"]:
+                break
+            shared += 1
+        return shared, line[shared:]
+
+    async def draft(self, conversation_id: str, messages: Sequence[ModelMessage]) -> tuple[str, int]:
+        """A new context without an id, and how many of the messages it has: those up to the newest stored one."""
+        metadata = {KEY: {"draft": conversation_id}}
+        home = await self.home(conversation_id)
+        policy = home["policy"] if home else self.policy
+        if home and (head := _state(home).get("head")):
+            [entry] = await self.read_history(head, limit=1)
+            known = next((n for n in range(len(messages), 0, -1) if messages[n - 1] == entry.message), 0)
+            if known:
+                version, missing = await self._shared(home, head)
+                state = _state(home)
+                place, at = (state["context"], state["at"]) if missing else (home["id"], version)
+                with suppress(ForkTooDeep):
+                    draft = await self.client.fork(place, version=at, metadata=metadata, policy=policy)
+                    return draft["id"], known
+        return (await self.client.create_context(policy=policy, metadata=metadata))["id"], 0
 
 
 @dataclass
@@ -371,11 +362,12 @@ class KataWindow(AbstractCapability[Any]):
         return type(self)(self.store, self.budget)
 
     async def wrap_run(self, ctx: RunContext[Any], *, handler: WrapRunHandler) -> AgentRunResult[Any]:  # noqa: ARG002
-        """Deletes the draft, however the run ends."""
+        """Deletes the draft, however the run ends; the run is none the worse where that fails."""
         try:
             return await handler()
         finally:
-            await self._end()
+            with suppress(KataError):
+                await self._end()
 
     async def prepare_model_request(
         self, ctx: RunContext[Any], request_context: ModelRequestContext
@@ -391,8 +383,8 @@ class KataWindow(AbstractCapability[Any]):
             await self.store.client.append(self._draft, [message for entry in entries for message in _messages(entry)])
         self._drafted = list(messages)
         arguments = GetWindowArguments() if self.budget is None else GetWindowArguments(budget=self.budget)
-        window = await self.store.client.window(self._draft, **arguments)
-        return replace(request_context, messages=_sent(window["data"]))
+        sent = _sent((await self.store.client.window(self._draft, **arguments))["data"])
+        return replace(request_context, messages=sent or messages)
 
     async def _end(self) -> None:
         if self._draft is not None:
@@ -400,27 +392,26 @@ class KataWindow(AbstractCapability[Any]):
             await self.store.client.delete_context(draft)
 
 
-class _Changed(Exception):
-    """Somebody else has made this conversation."""
+def _keep(kept: dict[str, T], key: str, value: T, most: int) -> None:
+    """Puts a value in place of the oldest where there are more than most."""
+    kept[key] = value
+    if len(kept) > most:
+        del kept[next(iter(kept))]
 
 
-def _state(context: Context) -> State:
+def _state(context: Context) -> Mapping[str, Any]:
     state = context["metadata"].get(KEY)
     return state if isinstance(state, dict) else {}
 
 
-def _ends_at_head(home: Context) -> bool:
-    """Whether a home ends where the history does, so that it may go on there."""
-    state, version = _state(home), home["latestVersion"]
-    inherited = home["parentId"] == state.get("context") and home["forkVersion"] == version
-    return version == state.get("at", 0) and (not version or inherited or home["id"] == state["context"])
+def _has(home: Context, context_id: str, version: int) -> bool:
+    """Whether a home has the messages of a context up to a version; it may say no of what is further back."""
+    inherits = home["parentId"] == context_id and version <= (home["forkVersion"] or 0)
+    return home["id"] == context_id or inherits
 
 
-def _stated(record: ConversationRecord, context_id: str | None, at: int) -> dict[str, Any]:
-    """The state of a home as a merge patch."""
-    text: str | None = _text_of(record)
-    if len(dump(text)) > MAX_RECORD:
-        text = None
+def _stated(record: ConversationRecord, context_id: str, at: int) -> dict[str, Any]:
+    """The state of a home."""
     return {
         "format": 1,
         "conversation": record.conversation_id,
@@ -428,20 +419,15 @@ def _stated(record: ConversationRecord, context_id: str | None, at: int) -> dict
         "revision": record.revision,
         "updated": record.updated_at.timestamp(),
         "head": record.head_id,
-        "record": text,
-        "large": [context_id, at] if text is None else None,
+        "record": RECORDS.dump_json([record]).decode()[1:-1],
         "context": context_id,
         "at": at,
-        "left": None,
     }
 
 
-def _text_of(record: ConversationRecord) -> str:
-    return RECORDS.dump_json([record]).decode()[1:-1]
-
-
-def _with_record(message: Mapping[str, Any], record: ConversationRecord) -> dict[str, Any]:
-    return {**message, "metadata": {KEY: {**message["metadata"][KEY], "record": _text_of(record)}}}
+def _is_large(record: ConversationRecord) -> bool:
+    """Whether a record is too large for the metadata of a context."""
+    return len(dump(_stated(record, "", 0)).encode()) > MAX_RECORD
 
 
 def _own(message: Message) -> dict[str, Any]:
@@ -451,9 +437,9 @@ def _own(message: Message) -> dict[str, Any]:
 
 def _copy(message: Message) -> dict[str, Any]:
     """A stored message as a new one."""
-    own = {name: value for name, value in _own(message).items() if name != "record"}
     copied = {name: value for name, value in message.items() if name in COPIED}
-    return {**copied, "metadata": {KEY: own}}
+    own = {name: value for name, value in _own(message).items() if name != "record"}
+    return {**copied, "metadata": {**message["metadata"], **({KEY: own} if own else {})}}
 
 
 # --- Their messages and ours.
@@ -548,12 +534,13 @@ def _parsed(texts: Iterable[str]) -> list[ModelMessage]:
     return ModelMessagesTypeAdapter.validate_json(f"[{','.join(texts)}]")
 
 
-def _sent(window: Sequence[Mapping[str, Any]]) -> list[ModelMessage]:
+def _sent(window: Sequence[Message]) -> list[ModelMessage]:
     """What a window has, as their messages; of some it has a part."""
-    groups = groupby(window, lambda message: (message["metadata"].get(KEY) or {}).get("entry"))
-    return _parsed(
-        text for entry, group in groups for text in ([_joined(*map(_piece, group))] if entry else map(_summary, group))
-    )
+    sent: list[ModelMessage] = []
+    for entry, group in groupby(window, lambda message: _own(message).get("entry")):
+        messages = list(group)
+        sent += _parsed([_joined(*map(_piece, messages))]) if entry else map(_of_others, messages)
+    return sent
 
 
 def _piece(message: Mapping[str, Any]) -> str:
@@ -565,10 +552,21 @@ def _piece(message: Mapping[str, Any]) -> str:
     return json.dumps(piece)
 
 
-def _summary(message: Mapping[str, Any]) -> str:
-    kind = {"user": "user-prompt", "system": "system-prompt", "assistant": "text"}[message["role"]]
-    part = {"part_kind": kind, "content": message["content"]}
-    return json.dumps({"kind": "response" if kind == "text" else "request", "parts": [part]})
+def _of_others(message: Message) -> ModelMessage:
+    """A summary, or what another client has said."""
+    content = message["content"]
+    text = content if isinstance(content, str) else "\n".join(str(part.get("text", "")) for part in content or [])
+    if message["role"] == "assistant":
+        calls = [
+            ToolCallPart(call["function"]["name"], call["function"]["arguments"], tool_call_id=call["id"])
+            for call in message["toolCalls"] or []
+        ]
+        return ModelResponse(parts=[*([TextPart(text)] if text else []), *calls])
+    if message["role"] == "tool":
+        name = message["toolName"] or "unknown"
+        return ModelRequest(parts=[ToolReturnPart(name, text, tool_call_id=str(message["toolCallId"]))])
+    kind = SystemPromptPart if message["role"] == "system" else UserPromptPart
+    return ModelRequest(parts=[kind(text)])
 
 
 def _entries(line: Sequence[Message]) -> list[ConversationEntry]:
