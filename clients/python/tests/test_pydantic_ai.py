@@ -770,3 +770,212 @@ class TestWindow:
         assert [part.content for message in second for part in message.parts if isinstance(part, UserPromptPart)] == [
             "question 0", "thanks"
         ]  # fmt: skip
+
+    def test_a_draft_that_cannot_be_deleted_fails_no_run(self, stack: Stack, unique: str) -> None:
+        async def work() -> None:
+            async with AsyncClient(stack.proxy, max_retries=0) as client:
+                store = KataConversationStore(client, policy={"budget": 99})
+                agent = Agent(TestModel(), capabilities=[KataWindow(store)])
+                stack.faults(None, None, None, None, "cut-before")
+                result = await agent.run("hi", conversation=Conversation(conversation_id=unique))
+                assert [seen["method"] for seen in stack.seen()][-1] == "DELETE"
+                assert len(result.all_messages()) == 2
+
+        run(work())
+
+    def test_instructions_reach_the_model_though_the_window_begins_within_their_message(
+        self, stack: Stack, unique: str
+    ) -> None:
+        seen: list[list[ModelMessage]] = []
+
+        def model(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+            seen.append(messages)
+            return said("done")
+
+        async def work() -> None:
+            async with AsyncClient(stack.url) as client:
+                store = KataConversationStore(client)
+                agent = Agent(
+                    FunctionModel(model),
+                    system_prompt="You answer for a shop. " * 9,
+                    instructions="Be brief.",
+                    capabilities=[KataWindow(store, budget=9)],
+                )
+                await agent.run("hi", conversation=Conversation(conversation_id=unique))
+
+        run(work())
+        [[message]] = seen
+        assert isinstance(message, ModelRequest)
+        assert [part.content for part in message.parts if isinstance(part, UserPromptPart)] == ["hi"]
+        assert len(message.parts) == 1
+        assert message.instructions == "Be brief."
+
+
+class TestOthers:
+    """Clients that know nothing of pydantic-ai, in the same contexts."""
+
+    def test_what_they_append_stays_where_it_is_and_models_see_it(
+        self, stack: Stack, kata: Client, unique: str
+    ) -> None:
+        seen: list[list[ModelMessage]] = []
+
+        def model(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+            seen.append(messages)
+            return said("done")
+
+        call = {"id": "call_9", "type": "function", "function": {"name": "find", "arguments": "{}"}}
+        others: list[dict[str, Any]] = [
+            {"role": "system", "content": "A note."},
+            {"role": "assistant", "content": None, "toolCalls": [call], "metadata": {"pydanticAi": 7}},
+            {"role": "tool", "toolCallId": "call_9", "content": "found"},
+            {"role": "user", "content": [{"type": "text", "text": "a part"}], "metadata": {"mine": 1}},
+        ]
+
+        async def work() -> None:
+            async with AsyncClient(stack.url) as client:
+                store = KataConversationStore(client, policy={"budget": 999})
+                agent = Agent(FunctionModel(model), capabilities=[KataWindow(store)])
+                conversation = await stored(store, unique, turns(1))
+                kata.append(kata.create_context(external_id=unique)["id"], others)
+                result = await agent.run("and?", conversation=conversation)
+                await store.save(result)
+                contents = ["question 0", "answer 0", *(each["content"] for each in others), "and?", "done"]
+                assert await texts_of(store, unique) == contents
+                loaded = await KataConversationStore(client).load(unique)
+                assert loaded
+                assert loaded.messages == result.all_messages()
+                kata.append(kata.create_context(external_id=unique)["id"], others)
+                await store.save(loaded)  # nothing new: the record alone
+                assert len(await texts_of(store, unique)) == len(contents) + len(others)
+                branched = await store.branch(unique, at=2, expected_revision=loaded.revision)
+                assert branched.messages == loaded.messages[:2]
+                assert len(await texts_of(store, unique)) == 2
+                record = await store.read_record(unique)
+                assert record
+                back = await store.branch(unique, from_entry=record.branches[-1], expected_revision=branched.revision)
+                assert back.messages == loaded.messages
+
+        run(work())
+        parts = [part for message in seen[0] for part in message.parts]
+        kinds = [UserPromptPart, ToolCallPart, ToolReturnPart, UserPromptPart, UserPromptPart]
+        assert [type(part) for part in parts[2:]] == kinds
+        assert getattr(parts[2], "content", None) == "<system>A note.</system>"  # pydantic-ai does this for most models
+        assert getattr(parts[5], "content", None) == "a part"
+
+    def test_their_policy_and_compaction_hold_after_a_branch(self, stack: Stack, kata: Client, unique: str) -> None:
+        seen: list[list[ModelMessage]] = []
+
+        def model(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+            seen.append(messages)
+            return said("done")
+
+        async def work() -> None:
+            async with AsyncClient(stack.url) as client:
+                store = KataConversationStore(client)
+                conversation = await stored(store, unique, turns(4))
+                branched = await store.branch(unique, at=6, expected_revision=conversation.revision)
+                context = kata.create_context(external_id=unique)
+                kata.update_context(context["id"], policy={"budget": 500})
+                kata.compact(context["id"], 4, "Two questions.")
+                agent = Agent(FunctionModel(model), capabilities=[KataWindow(store)])
+                await agent.run("and?", conversation=branched)
+
+        run(work())
+        [messages] = seen
+        said_by_users = [part.content for each in messages for part in each.parts if isinstance(part, UserPromptPart)]
+        assert said_by_users == ["Two questions.", "question 2", "and?"]
+
+    def test_a_fork_of_theirs_with_an_id_is_a_conversation_of_its_own(
+        self, stack: Stack, kata: Client, unique: str
+    ) -> None:
+        async def work() -> None:
+            async with AsyncClient(stack.url) as client:
+                store = KataConversationStore(client)
+                conversation = await stored(store, unique, turns(2))
+                kata.fork(kata.create_context(external_id=unique)["id"], external_id=f"{unique}-copy")
+                copy = await store.load(f"{unique}-copy")
+                assert copy
+                assert (copy.conversation_id, copy.messages) == (f"{unique}-copy", conversation.messages)
+                copy.messages.extend(turns(1, 9))
+                await store.save(copy)
+                await store.delete(unique)
+                assert await store.load(unique) is None
+                again = await KataConversationStore(client).load(f"{unique}-copy")
+                assert again
+                assert again.messages == copy.messages
+
+        run(work())
+
+    def test_who_deletes_the_context_is_noticed(self, stack: Stack, kata: Client, unique: str) -> None:
+        async def work() -> None:
+            async with AsyncClient(stack.url) as client:
+                store = KataConversationStore(client)
+                conversation = await stored(store, unique, turns(1))
+                held = await store.load(unique)
+                kata.delete_context(kata.create_context(external_id=unique)["id"])
+                for each in (conversation, held):
+                    assert each
+                    each.messages.extend(turns(1, 1))
+                    with pytest.raises(ConversationConflict):
+                        await store.save(each)
+                await stored(store, unique, turns(1))
+                assert len(await texts_of(store, unique)) == 2
+
+        run(work())
+
+
+class TestOddInput:
+    @pytest.mark.parametrize("name", ["a/b?c#d&e=%2F", " ", "é\u2028\U0001f600", "..", '"', "x" * 218])
+    def test_any_id_of_a_context_names_a_conversation(self, stack: Stack, unique: str, name: str) -> None:
+        async def work() -> None:
+            async with AsyncClient(stack.url) as client:
+                store = KataConversationStore(client)
+                conversation = await stored(store, f"{unique}{name}", turns(1))
+                await store.branch(f"{unique}{name}", at=1, expected_revision=conversation.revision)
+                loaded = await KataConversationStore(client).load(f"{unique}{name}")
+                assert loaded
+                assert loaded.messages == conversation.messages[:1]
+
+        run(work())
+
+    @pytest.mark.parametrize("name", ["", "a\0b", "x" * 256])
+    def test_what_is_no_such_id_is_refused(self, stack: Stack, name: str) -> None:
+        async def work() -> None:
+            async with AsyncClient(stack.url) as client:
+                store = KataConversationStore(client)
+                with pytest.raises(KataError):
+                    await store.load(name)
+                with pytest.raises(KataError):
+                    await stored(store, name, turns(1))
+
+        run(work())
+
+    def test_half_a_surrogate_is_refused_and_nothing_stored(self, stack: Stack, unique: str) -> None:
+        async def work() -> None:
+            async with AsyncClient(stack.url) as client:
+                store = KataConversationStore(client)
+                conversation = await stored(store, unique, turns(1))
+                conversation.messages.append(user("\ud800"))
+                with pytest.raises(ValueError, match="surrogate"):
+                    await store.save(conversation)
+                assert len(await texts_of(store, unique)) == 2
+
+        run(work())
+
+    def test_of_20_branches_at_once_one_wins(self, stack: Stack, unique: str) -> None:
+        async def work() -> None:
+            async with AsyncClient(stack.url) as client:
+                conversation = await stored(KataConversationStore(client), unique, turns(3))
+                branches = (
+                    KataConversationStore(client).branch(unique, at=at % 6, expected_revision=conversation.revision)
+                    for at in range(20)
+                )
+                outcomes = await asyncio.gather(*branches, return_exceptions=True)
+                [won] = [each for each in outcomes if isinstance(each, Conversation)]
+                assert sum(isinstance(each, ConversationConflict) for each in outcomes) == 19
+                loaded = await KataConversationStore(client).load(unique)
+                assert loaded
+                assert loaded.messages == won.messages
+                await check_line(KataConversationStore(client), unique)
+
+        run(work())

@@ -384,6 +384,8 @@ class KataWindow(AbstractCapability[Any]):
         self._drafted = list(messages)
         arguments = GetWindowArguments() if self.budget is None else GetWindowArguments(budget=self.budget)
         sent = _sent((await self.store.client.window(self._draft, **arguments))["data"])
+        if sent:  # a window may begin within the request, whose first piece has its instructions
+            sent[-1] = replace(messages[-1], parts=sent[-1].parts)  # type: ignore[arg-type]  # of the same kind
         return replace(request_context, messages=sent or messages)
 
     async def _end(self) -> None:
