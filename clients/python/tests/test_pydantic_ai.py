@@ -383,12 +383,12 @@ async def check_line(store: KataConversationStore, name: str) -> None:
 
 
 class TestRaces:
-    @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
     @given(data=st.data())
     def test_of_writers_who_have_read_the_same_one_wins(self, running: Stack, data: st.DataObject) -> None:
         run(self.race(running.url, data, deaths=False))
 
-    @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
     @given(data=st.data())
     def test_a_writer_who_dies_leaves_what_was_or_what_it_wrote(self, running: Stack, data: st.DataObject) -> None:
         run(self.race(running.url, data, deaths=True))
@@ -648,6 +648,26 @@ class TestFaults:
 
         run(work())
 
+    def test_what_is_left_of_a_save_in_several_requests_is_taken_back(self, stack: Stack, unique: str) -> None:
+        async def work() -> None:
+            async with AsyncClient(stack.proxy, max_retries=0) as client:
+                store = KataConversationStore(client)
+                conversation = await stored(store, unique, turns(2))
+                longer = replace(conversation, messages=[*conversation.messages, *turns(600, 9)])
+                stack.faults(None, None, None, "cut-before")
+                with pytest.raises(KataError):
+                    await store.save(longer)
+                assert len(await texts_of(store, unique)) == 1004
+                loaded = await store.load(unique)
+                assert loaded
+                assert loaded.messages == conversation.messages
+                loaded.messages.extend(turns(1, 7))
+                await store.save(loaded)
+                assert len(await texts_of(store, unique)) == 6
+                await check_line(store, unique)
+
+        run(work())
+
     def test_what_the_service_refuses_is_not_stored_and_said(self, stack: Stack, unique: str) -> None:
         async def work() -> None:
             async with AsyncClient(stack.url) as client:
@@ -780,6 +800,30 @@ class TestWindow:
                 result = await agent.run("hi", conversation=Conversation(conversation_id=unique))
                 assert [seen["method"] for seen in stack.seen()][-1] == "DELETE"
                 assert len(result.all_messages()) == 2
+
+        run(work())
+
+    def test_a_cancelled_run_leaves_no_draft_and_nothing_stored(self, stack: Stack, unique: str) -> None:
+        async def work() -> None:
+            asked = asyncio.Event()
+
+            async def model(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+                asked.set()
+                await asyncio.Event().wait()
+                raise AssertionError
+
+            async with AsyncClient(stack.url) as client:
+                store = KataConversationStore(client, policy={"budget": 99})
+                conversation = await stored(store, unique, turns(1))
+                agent = Agent(FunctionModel(model), capabilities=[KataWindow(store)])
+                running = asyncio.ensure_future(agent.run("hi", conversation=conversation))
+                await asked.wait()
+                assert [c async for c in client.contexts(metadata={"pydanticAi": {"draft": unique}})]
+                running.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await running
+                assert [c async for c in client.contexts(metadata={"pydanticAi": {"draft": unique}})] == []
+                assert len(await texts_of(store, unique)) == 2
 
         run(work())
 

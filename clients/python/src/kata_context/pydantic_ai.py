@@ -284,16 +284,11 @@ class KataConversationStore(ConversationStore):
         if _is_large(record):
             last = {**messages[-1], "metadata": {KEY: {**messages[-1]["metadata"][KEY], "record": state["record"]}}}
             messages, state = [*messages[:-1], last], {**state, "record": None}
-        self._remember(
-            home["id"],
-            await self.client.append(
-                home["id"],
-                messages,
-                expected_version=version,
-                expected_external_id=record.conversation_id,
-                context_metadata={KEY: state},
-            ),
+        name, patch = record.conversation_id, {KEY: state}
+        stored = await self.client.append(
+            home["id"], messages, expected_version=version, expected_external_id=name, context_metadata=patch
         )
+        self._remember(home["id"], stored)
 
     async def _shared(
         self, home: Context, entry_id: str | None, *conversation_ids: str | None
@@ -333,8 +328,7 @@ class KataConversationStore(ConversationStore):
             known = next((n for n in range(len(messages), 0, -1) if messages[n - 1] == entry.message), 0)
             if known:
                 version, missing = await self._shared(home, head)
-                state = _state(home)
-                place, at = (state["context"], state["at"]) if missing else (home["id"], version)
+                place, at = self._places[head] if missing else (home["id"], version)
                 with suppress(ForkTooDeep):
                     draft = await self.client.fork(place, version=at, metadata=metadata, policy=policy)
                     return draft["id"], known
@@ -408,8 +402,7 @@ def _state(context: Context) -> Mapping[str, Any]:
 
 def _has(home: Context, context_id: str, version: int) -> bool:
     """Whether a home has the messages of a context up to a version; it may say no of what is further back."""
-    inherits = home["parentId"] == context_id and version <= (home["forkVersion"] or 0)
-    return home["id"] == context_id or inherits
+    return home["id"] == context_id or (home["parentId"] == context_id and version <= (home["forkVersion"] or 0))
 
 
 def _stated(record: ConversationRecord, context_id: str, at: int) -> dict[str, Any]:
