@@ -1,7 +1,7 @@
 """A conversation store of pydantic-ai, and the window of a conversation for its models.
 
     store = KataConversationStore(AsyncClient(), policy={"budget": 8000, "keepRequest": True})
-    conversation = await store.load("ticket-3011") or Conversation(conversation_id="ticket-2077")
+    conversation = await store.load("ticket-3011") or Conversation(conversation_id="ticket-3011")
     result = await agent.run(prompt, conversation=conversation)
     await store.save(result)
 
@@ -251,7 +251,7 @@ class KataConversationStore(ConversationStore):
         new = [message for entry in entries for message in _messages(entry)]
         if not new and _is_large(record):
             new = [dict(CARRIER)]
-        metadata: dict[str, Any] = {KEY: {"conversation": name}}
+        metadata: dict[str, Any] = {KEY: {"conversation": name}}  # no conversation yet, but deleted with it
         if home is None and parent is None:
             home = await self.client.create_context(external_id=name, metadata=metadata, policy=self.policy)
             if "revision" in _state(home):
@@ -272,6 +272,7 @@ class KataConversationStore(ConversationStore):
         try:
             home = await self.client.fork(context_id, version=version, metadata=with_record, **taking)
         except ForkTooDeep:
+            # Should no append follow, a later write finds that the home lacks these.
             old = [_copy(message) async for message in self.client.messages(context_id, at=version, limit=1000)]
             home = await self.client.fork(context_id, version=0, metadata=metadata, **taking)
             new = [*old, *new]
@@ -279,6 +280,7 @@ class KataConversationStore(ConversationStore):
             await self._append(home, record, new)
 
     async def _append(self, home: Context, record: ConversationRecord, messages: Sequence[Mapping[str, Any]]) -> None:
+        """Stores messages and the record in a home that is as it was read, and that the id still names."""
         version = home["latestVersion"]
         state = _stated(record, home["id"], version + len(messages))
         if _is_large(record):
