@@ -127,8 +127,7 @@ def python(interpreter: str) -> None:
     run(installed, "-m", "mypy", "src", "generate.py", cwd=PYTHON)
     run(installed, "-m", "mypy", "tests", cwd=PYTHON)
     print("  mypy --strict: the sources, and the tests against the types that the wheel ships", flush=True)
-    # pytest-asyncio is there for the tests of OpenAI's that the session is held to, and wants to be told.
-    run(installed, "-m", "pytest", "-o", "asyncio_default_fixture_loop_scope=function", cwd=PYTHON, shown=True)
+    run(installed, "-m", "pytest", cwd=PYTHON, shown=True)
 
 
 def _wheel(interpreter: str, version: str) -> Path:

@@ -34,7 +34,7 @@ def parts(
     key = str(uuid4() if given_key is None else given_key)
     last = {name: members.pop(name) for name in ("context_metadata",) if name in members}
     counts = members.pop("token_counts", None)
-    ends = [0, *_cuts(given, texts, members), len(given)]
+    ends = [0, *cuts(given, texts, members), len(given)]
     if len(ends) > 2 and len(key) > MAX_KEY:
         raise ValueError(f"more messages than one append takes need a key of at most {MAX_KEY} characters")
     if counts is not None and len(counts) != len(given):
@@ -50,7 +50,7 @@ def parts(
         yield replace(request("POST", path(context_id, "messages"), listed, body, texts={"messages": text}), key=key)
 
 
-def _cuts(given: Sequence[Mapping[str, Any]], texts: Sequence[str], members: Mapping[str, Any]) -> Iterator[int]:
+def cuts(given: Sequence[Mapping[str, Any]], texts: Sequence[str], members: Mapping[str, Any]) -> Iterator[int]:
     """Where parts end: before the last turn of a user that begins in one, so that a turn stays together, if it can."""
     each = ANSWER_BYTES + len(dump(members.get("metadata")))
     counts = [_most(message) if members.get("format", "kata") != "kata" else 1 for message in given]

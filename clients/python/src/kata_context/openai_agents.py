@@ -26,7 +26,7 @@ from uuid import uuid4
 from agents import SessionSettings, TResponseInputItem
 
 from kata_context import AsyncClient, errors
-from kata_context._appends import _cuts as cuts
+from kata_context._appends import cuts
 from kata_context._client import AsyncPages
 from kata_context._requests import dump
 from kata_context.types import Context, Message, Policy
