@@ -82,7 +82,8 @@ def document(openapi: dict[str, Any]) -> dict[str, Any]:
     """The OpenAPI document to make types of."""
     schemas = openapi["components"]["schemas"]
     schemas["NewMessage"].pop("anyOf")  # would be four types of the same members
-    schemas["Part"] = {"type": "object", "additionalProperties": True}  # a TypedDict refuses members it does not know
+    # Which members a part has is its provider's affair, and a TypedDict refuses those that it does not know.
+    schemas["Part"] = {"type": "object", "additionalProperties": {}, "description": schemas["Part"]["description"]}
     schemas["Message"]["properties"] = schemas["NativeMessage"]["properties"]
     wanted = {
         name: schema

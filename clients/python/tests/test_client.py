@@ -61,6 +61,8 @@ class TestSettings:
             "http://x#a",
             "http://a b",
             f"http://u:{SECRET}@x",
+            "http://x:abc",
+            "http://[::1",
         ],
     )
     def test_a_url_that_is_none_of_a_service_is_refused_and_not_shown(self, url: str) -> None:
@@ -88,6 +90,14 @@ class TestSettings:
             Client(api_key=key)
 
         assert SECRET not in str(raised.value)
+
+
+    def test_a_client_that_was_closed_opens_again(self, stack: Stack) -> None:
+        with Client(stack.url) as client:
+            client.health()
+
+        assert client.health()["status"] == "healthy"
+        client.close()
 
 
 class TestKeys:
@@ -124,6 +134,17 @@ class TestErrors:
                 answering(status, content).get_context("x")
 
             assert raised.value.code == f"http_{status}"
+
+    def test_an_etag_that_a_proxy_has_weakened_is_the_services(self) -> None:
+        assert answering(200, b'{"data": {}}', ETag='W/"5.1"').get_context("x")["etag"] == '"5.1"'
+        with pytest.raises(errors.NotModified, match="not modified since") as raised:
+            answering(304, b"", ETag='W/"5.1"').get_context("x", if_none_match='"5.1"')
+
+        assert raised.value.etag == pickle.loads(pickle.dumps(raised.value)).etag == '"5.1"'
+
+    def test_a_failed_connection_says_where_to(self) -> None:
+        with pytest.raises(errors.ConnectionFailed, match="http://127.0.0.1:1: ConnectError"):
+            Client("http://127.0.0.1:1", max_retries=0).health()
 
     def test_an_answer_that_cannot_be_unpacked_is_a_failed_connection(self) -> None:
         with pytest.raises(errors.ConnectionFailed):
@@ -245,10 +266,18 @@ class TestJson:
         assert window["policy"]["keepPreamble"] is True
         assert window["policy"]["compactionDue"] == {"threshold": 0.8, "keepTokens": 10}
 
-    def test_none_in_a_query_is_as_if_it_were_absent(self, kata: Client, context_id: str) -> None:
-        arguments: dict[str, Any] = {"budget": 10, "format": None, "at": None}
+    @pytest.mark.parametrize("call", ["get_context", "contexts", "window"])
+    def test_none_is_no_filter_and_no_condition(self, kata: Client, call: str, stack: Stack) -> None:
+        arguments: dict[str, Any] = {"get_context": {"if_none_match": None}, "contexts": {"external_id": None}}
+        with pytest.raises(TypeError, match="is None"):
+            getattr(kata, call)(*["x"] * (call != "contexts"), **arguments.get(call, {"budget": None}))
 
-        assert kata.window(context_id, **arguments)["data"] == []
+        assert stack.seen() == []
+
+    @pytest.mark.parametrize("value", ["", " ", " a", "a ", "a\nb", "é"])
+    def test_a_header_takes_visible_characters(self, kata: Client, value: str) -> None:
+        with pytest.raises(ValueError, match="if_match|If-Match"):
+            kata.update_context("x", name="a", if_match=value)
 
 
 class TestLists:

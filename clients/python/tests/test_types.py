@@ -1,9 +1,10 @@
 """The types are those of the service's OpenAPI document, and each operation of it has a method."""
 
 import re
+from inspect import signature
 
 from generate import OPENAPI, TYPES, generated
-from kata_context import AsyncClient, Client, _requests
+from kata_context import AsyncClient, Client, _requests, types
 
 # What the clients call otherwise than the document does.
 NAMES = {
@@ -28,12 +29,21 @@ def test_each_operation_has_a_method_in_both_clients() -> None:
     names = {NAMES.get(name, name) for name in operations}
 
     for client in (Client, AsyncClient):
-        public = {name for name in vars(client) if not name.startswith("_")}
+        public = {name for name in dir(client) if not name.startswith("_")}
         assert public - {"close"} == names
 
 
 def test_the_clients_calls_have_the_docstrings_and_arguments_of_the_requests() -> None:
     assert Client.window.__doc__ == AsyncClient.window.__doc__ == _requests.window.__doc__
+    assert list(signature(Client("http://x").get_compaction).parameters) == ["context_id", "number"]
+
+
+def test_parts_of_messages_have_the_members_of_their_provider() -> None:
+    """Which is for the type checker to say, before this runs."""
+    part: types.Part = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
+    message: types.NewMessage = {"role": "user", "content": [part]}
+
+    assert message["content"] == [part]
 
 
 def snake(name: str) -> str:

@@ -41,7 +41,7 @@ export function* parts(
     const own = {
       ...members,
       idempotencyKey: part ? `${key}.${start}` : key,
-      ifMatch: part ? undefined : ifMatch,
+      ...(!part && "ifMatch" in args && { ifMatch }),
       tokenCounts: tokenCounts?.slice(start, end),
       contextMetadata: end === given.length ? contextMetadata : undefined,
     };
@@ -52,19 +52,23 @@ export function* parts(
 
 /** Where parts start: before the last turn of a user that begins in one, so that a turn stays together, if it can. */
 export function* cuts(given: Given[], texts: string[], { format, metadata }: AppendMessagesArguments): Generator<number> {
-  const each = ANSWER_BYTES + dump(metadata ?? null).length;
+  const each = ANSWER_BYTES + bytes(dump(metadata ?? null));
   const [many, much] = [[0], [0]]; // of the first n messages
   let [start, turn] = [0, 0];
   for (const [end, message] of given.entries()) {
     const count = (format ?? "kata") === "kata" ? 1 : most(message);
     many.push(many[end]! + count);
-    much.push(much[end]! + new TextEncoder().encode(texts[end]).length + count * each);
+    much.push(much[end]! + bytes(texts[end]!) + count * each);
     if (beginsTurn(message)) turn = end;
     while (end > start && (many[end + 1]! - many[start]! > MAX_MESSAGES || much[end + 1]! - much[start]! > MAX_BYTES)) {
       start = turn > start ? turn : end;
       yield start;
     }
   }
+}
+
+function bytes(text: string): number {
+  return new TextEncoder().encode(text).length;
 }
 
 function blocks(message: Given): Given[] {

@@ -8,6 +8,9 @@ import type * as types from "./schema.js";
 
 const VERSION = "0.1.0";
 
+// Scheme, host or IPv6 address, port and path.
+const URL_OF_SERVICE = /^https?:\/\/(\[[\da-f:.]+\]|[^\s/?#@\\:[\]]+)(:\d{1,5})?(\/[^\s?#\\]*)?$/i;
+
 // Characters; the service's are of 4.5 MB at most.
 const LONGEST_ANSWER = 16_000_000;
 
@@ -46,7 +49,7 @@ type Options = Pick<types.GetHealthArguments, "signal" | "timeoutMs">;
 /** A window in a format, and figures of it. */
 export type Window<F extends types.Format = "kata"> = types.Figures & { data: WindowData[F] };
 
-/** A list, of which each page is read when iteration comes to it. */
+/** The items of a list, read page by page while you iterate. */
 export class Pages<T> implements AsyncIterable<T> {
   readonly #send: (request: Request<Page<T>>) => Promise<Page<T>>;
   readonly #first: Request<Page<T>>;
@@ -81,8 +84,8 @@ export class Client {
   constructor({ url, apiKey, timeoutMs = 30_000, maxRetries = 4, fetch }: ClientOptions = {}) {
     const { process } = globalThis as { process?: { env?: Record<string, string>; versions?: { node?: string } } };
     this.url = (url || process?.env?.["KATA_CONTEXT_URL"] || "http://127.0.0.1:3000").trim().replace(/\/+$/, "");
-    if (!/^https?:\/\/[^\s/?#@\\]+(\/[^\s?#\\]*)?$/i.test(this.url)) {
-      throw new TypeError("the service's URL starts with http:// or https://, and has no user and no query");
+    if (!URL_OF_SERVICE.test(this.url)) {
+      throw new TypeError("the service's URL is http:// or https:// and a host, without a user and a query");
     }
     const key = (apiKey || process?.env?.["KATA_CONTEXT_API_KEY"] || "").trim();
     if (!/^[\x20-\x7e]*$/.test(key)) throw new TypeError("the API key has characters that no header takes");
@@ -219,7 +222,7 @@ export class Client {
         return result(request, response, text, attempts);
       } catch (error) {
         signal?.throwIfAborted();
-        const failure = error instanceof KataError ? error : new ConnectionFailed(why(error), error);
+        const failure = error instanceof KataError ? error : new ConnectionFailed(`${this.url}: ${why(error)}`, error);
         failure.idempotencyKey = request.key;
         const ms = attempts <= this.maxRetries ? pause(failure, attempts) : undefined;
         if (ms === undefined) throw failure;

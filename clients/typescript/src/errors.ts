@@ -116,30 +116,24 @@ export class IdempotencyKeyReused extends ProblemError {}
 /** The service could not serve, and the retries are used up: a write may or may not have been stored. */
 export class Unavailable extends ProblemError {}
 
-const KINDS: [kind: typeof ProblemError, name: string, codes: string][] = [
-  [
-    InvalidRequest,
-    "InvalidRequest",
-    "malformed_json invalid_body invalid_request invalid_parameter invalid_header invalid_id",
-  ],
-  [Unauthorized, "Unauthorized", "unauthorized"],
-  [ContextNotFound, "ContextNotFound", "context_not_found"],
-  [CompactionNotFound, "CompactionNotFound", "compaction_not_found"],
-  [VersionConflict, "VersionConflict", "version_conflict precondition_failed"],
-  [CompactionConflict, "CompactionConflict", "compaction_conflict"],
-  [CompactionNotOwned, "CompactionNotOwned", "compaction_not_owned"],
-  [ExternalIdTaken, "ExternalIdTaken", "external_id_taken"],
-  [ExternalIdMissing, "ExternalIdMissing", "external_id_missing"],
-  [ForkTooDeep, "ForkTooDeep", "fork_too_deep"],
-  [PayloadTooLarge, "PayloadTooLarge", "payload_too_large"],
-  [IdempotencyKeyReused, "IdempotencyKeyReused", "idempotency_key_reused"],
-  [
-    Unavailable,
-    "Unavailable",
-    "database_unavailable database_timeout pool_exhausted not_configured migrations_pending",
-  ],
+const KINDS: [kind: Record<string, typeof ProblemError>, codes: string][] = [
+  [{ InvalidRequest }, "malformed_json invalid_body invalid_request invalid_parameter invalid_header invalid_id"],
+  [{ Unauthorized }, "unauthorized"],
+  [{ ContextNotFound }, "context_not_found"],
+  [{ CompactionNotFound }, "compaction_not_found"],
+  [{ VersionConflict }, "version_conflict precondition_failed"],
+  [{ CompactionConflict }, "compaction_conflict"],
+  [{ CompactionNotOwned }, "compaction_not_owned"],
+  [{ ExternalIdTaken }, "external_id_taken"],
+  [{ ExternalIdMissing }, "external_id_missing"],
+  [{ ForkTooDeep }, "fork_too_deep"],
+  [{ PayloadTooLarge }, "payload_too_large"],
+  [{ IdempotencyKeyReused }, "idempotency_key_reused"],
+  [{ Unavailable }, "database_unavailable database_timeout pool_exhausted not_configured migrations_pending"],
 ];
-for (const [kind, name, codes] of KINDS) {
-  kind.prototype.name = name;
-  for (const code of codes.split(" ")) ProblemError.byCode.set(code, kind);
+for (const [kinds, codes] of KINDS) {
+  for (const [name, kind] of Object.entries(kinds)) {
+    kind.prototype.name = name; // stands here, as bundlers rename classes
+    for (const code of codes.split(" ")) ProblemError.byCode.set(code, kind);
+  }
 }

@@ -11,7 +11,9 @@
  *     appends    an append as the requests that it takes
  *     schema     what the API takes and answers
  *     errors     what can go wrong
- *     ai-sdk     kata-context/ai-sdk: a store of chats of the AI SDK, and a prepareStep that sends the window
+ *     ai-sdk         kata-context/ai-sdk: a store of chats of the AI SDK, and a prepareStep that sends the window
+ *     openai-agents  kata-context/openai-agents: a session of OpenAI's Agents SDK
+ *     openai-items   items of that SDK as the service stores them
  */
 
 export * from "./client.js";

@@ -19,6 +19,9 @@ const HEADERS = new Map([
 // What is the client's own, and not sent.
 const OPTIONS = ["signal", "timeoutMs"];
 
+// Filters and conditions: without them a call is of far more than was meant.
+const SELECTING = ["externalId", "parentId", "ifMatch"];
+
 // What JSON has, as Object.prototype.toString calls it; numbers are looked at one by one.
 const JSON_KINDS = ["Array", "Boolean", "Null", "Object", "String"];
 
@@ -46,7 +49,8 @@ export interface Request<T> {
 
 /** What the attempts-th answer says. Throws NotModified and ProblemError. */
 export function result<T>(request: Request<T>, { status, headers }: Response, text: string, attempts: number): T {
-  const [etag, retryAfter] = [headers.get("etag") ?? "", headers.get("retry-after") ?? ""];
+  const etag = (headers.get("etag") ?? "").replace(/^W\//, ""); // with which a proxy that packs answers marks them
+  const retryAfter = headers.get("retry-after") ?? "";
   if (status === 304) throw new NotModified(etag);
   let problem: Record<string, unknown> = {};
   try {
@@ -91,17 +95,20 @@ export function path(...parts: [contextId: string, ...rest: (string | number)[]]
  * A call with its arguments, of which those that are undefined are absent: headers, and the query of a GET or the body
  * of another; messages are JSON already.
  *
- * Throws TypeError for what JSON or a header has not, such as NaN or a line break.
+ * Throws TypeError for what JSON or a header has not, such as NaN or a line break, and for a filter or a condition that
+ * is there and has no value.
  */
 export function request<T>(method: string, path: string, read: Read<T>, args: object, messages?: string): Request<T> {
   const headers: Record<string, string> = method === "POST" ? { "Idempotency-Key": newKey() } : {};
   const query: Record<string, string> = {};
   const members = messages === undefined ? [] : [`"messages":${messages}`];
   for (const [name, value] of Object.entries(args)) {
+    if (OPTIONS.includes(name)) continue;
     const header = HEADERS.get(name);
-    const left = value === undefined || (value === null && (header || method === "GET"));
-    if (left || OPTIONS.includes(name)) continue;
-    if (header && !/^[\x20-\x7e]*$/.test(`${value}`)) throw new TypeError(`${name} takes visible ASCII characters`);
+    const lost = value === null || (value === undefined && SELECTING.includes(name));
+    if (lost && (header || method === "GET")) throw new TypeError(`${name} is ${value}; leave it out`);
+    if (value === undefined) continue;
+    if (header && !/^[!-~]+( +[!-~]+)*$/.test(`${value}`)) throw new TypeError(`${name} takes visible ASCII characters`);
     if (header) headers[header] = `${value}`;
     else if (method === "GET") query[name] = typeof value === "string" ? value : dump(value);
     else members.push(`${dump(name)}:${dump(value)}`);

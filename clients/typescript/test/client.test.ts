@@ -90,7 +90,7 @@ suite("settings", () => {
 
   const refused = (error: Error) => error instanceof TypeError && !inspect(error).includes(SECRET);
   const secret = `http://user:${SECRET}@x`;
-  for (const url of ["localhost:3000", "ftp://x", "//x", "/x", "http://", secret, "http://x/?a=b", "http://x y"]) {
+  for (const url of ["localhost:3000", "ftp://x", "//x", "/x", "http://", secret, "http://x/?a=b", "http://x y", "http://x:abc"]) {
     test(`${url.replace(SECRET, "…")} is refused, and not shown`, () => {
       assert.throws(() => new Client({ url }), refused);
     });
@@ -321,7 +321,7 @@ suite("aborts", () => {
     await serving(stalling, async (url) => {
       const error = await refusal(new Client({ url, maxRetries: 1 }).getContext("x", { timeoutMs: 100 }));
 
-      assert.deepEqual([error.name, error.message], ["ConnectionFailed", "no answer within 100 ms"]);
+      assert.deepEqual([error.name, error.message], ["ConnectionFailed", `${url}: no answer within 100 ms`]);
     });
     assert.equal(requests, 2);
   });
@@ -441,7 +441,24 @@ suite("JSON", () => {
     assert.deepEqual((await pages.next()).value?.[0]?.metadata, { ...metadata });
   });
 
-  test("a query takes texts, numbers, booleans and objects; null is as if it were absent", async () => {
+  for (const args of [{ externalId: undefined }, { parentId: undefined }, { limit: null }]) {
+    test(`a list by ${inspect(args)} is refused before anything is sent`, () => {
+      assert.throws(() => new Client({ url: "http://x.invalid" }).contexts(args as never), TypeError);
+    });
+  }
+
+  test("a condition without a value is refused before anything is sent", async () => {
+    const kata = new Client({ url: "http://x.invalid" });
+    await assert.rejects(kata.updateContext("x", { name: "a", ifMatch: undefined as never }), TypeError);
+    await assert.rejects(kata.append("x", HI, { ifMatch: undefined as never }), TypeError);
+  });
+
+  test("an ETag that a proxy has weakened is the service's", async () => {
+    const fetch = async () => Response.json({ data: {} }, { headers: { ETag: 'W/"5.1"' } });
+    assert.equal((await new Client({ fetch }).getContext("x")).etag, '"5.1"');
+  });
+
+  test("a query takes texts, numbers, booleans and objects", async () => {
     const kata = new Client({ url: stack.url });
     const { id } = await kata.createContext();
     await kata.append(id, HI);
@@ -451,7 +468,6 @@ suite("JSON", () => {
       keepPreamble: true,
       clearToolResults: "off",
       compactionDue: "0.8,4000",
-      at: null as never,
     });
     const found = [];
     for await (const context of kata.contexts({ metadata: { a: { b: ["é&=+"] } } })) found.push(context.id);

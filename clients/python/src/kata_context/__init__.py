@@ -16,7 +16,8 @@ pydantic_ai     a conversation store of pydantic-ai
 mcp             a server for agents in editors: `kata-context mcp`
 """
 
-from kata_context._client import AsyncClient, Client
+from kata_context import errors, types
+from kata_context._client import AsyncClient, AsyncPages, Client, Pages
 from kata_context.errors import KataError
 
-__all__ = ["AsyncClient", "Client", "KataError"]
+__all__ = ["AsyncClient", "AsyncPages", "Client", "KataError", "Pages", "errors", "types"]

@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from functools import cache, wraps
 from ssl import SSLContext
-from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, Unpack
+from typing import Any, Generic, ParamSpec, Self, TypeVar, Unpack, cast, overload
 
 import httpx2
 
@@ -20,14 +20,18 @@ from kata_context.types import AppendMessagesArguments, Message
 
 P = ParamSpec("P")
 T = TypeVar("T")
+Item = TypeVar("Item")
 H = TypeVar("H", httpx2.Client, httpx2.AsyncClient)
 
 VERSION = "0.1.0"
 
+# Scheme, host or IPv6 address, port and path.
+URL = r"(?i:https?)://(\[[\da-fA-F:.]+\]|[^\s/?#@\\:\[\]]+)(:\d{1,5})?(/[^\s?#\\]*)?"
+
 # Bytes; the service's are of 4.5 MB at most.
 LONGEST_ANSWER = 16_000_000
 
-# Seconds: what waits for longer is refused by sockets, some time.
+# Seconds: sockets take no number of any size.
 LONGEST_TIMEOUT = 86_400.0
 
 # What a request fails with.
@@ -36,8 +40,89 @@ FAILURES = (httpx2.RequestError, TimeoutError, KataError)
 logger = logging.getLogger("kata_context")
 
 
+class Pages(Generic[T]):
+    """The items of a list, read page by page while you iterate."""
+
+    def __init__(self, send: "Callable[[Request[Page[T]]], Page[T]]", request: Request[Page[T]]) -> None:
+        self._send, self._request = send, request
+
+    def pages(self) -> Iterator[list[T]]:
+        """Its pages, which may be shorter than limit, or empty."""
+        request: Request[Page[T]] | None = self._request
+        while request:
+            page = self._send(request)
+            yield page["data"]
+            request = request.at(page["nextCursor"]) if page["hasMore"] else None
+
+    def __iter__(self) -> Iterator[T]:
+        for page in self.pages():
+            yield from page
+
+
+class AsyncPages(Generic[T]):
+    """The items of a list, read page by page while you iterate."""
+
+    def __init__(self, send: "Callable[[Request[Page[T]]], Awaitable[Page[T]]]", request: Request[Page[T]]) -> None:
+        self._send, self._request = send, request
+
+    async def pages(self) -> AsyncIterator[list[T]]:
+        """Its pages, which may be shorter than limit, or empty."""
+        request: Request[Page[T]] | None = self._request
+        while request:
+            page = await self._send(request)
+            yield page["data"]
+            request = request.at(page["nextCursor"]) if page["hasMore"] else None
+
+    async def __aiter__(self) -> AsyncIterator[T]:
+        async for page in self.pages():
+            for item in page:
+                yield item
+
+
+class _Call(Generic[P, T]):
+    """A call of both clients, which has the arguments and the docstring of the request that it makes."""
+
+    def __init__(self, make: Callable[P, Request[T]]) -> None:
+        self._make = make
+
+    @overload
+    def __get__(self: "_Call[P, Page[Item]]", client: "Client", _: Any) -> Callable[P, Pages[Item]]: ...
+    @overload
+    def __get__(self: "_Call[P, Page[Item]]", client: "AsyncClient", _: Any) -> Callable[P, AsyncPages[Item]]: ...
+    @overload
+    def __get__(self, client: "Client", _: Any) -> Callable[P, T]: ...
+    @overload
+    def __get__(self, client: "AsyncClient", _: Any) -> Callable[P, Awaitable[T]]: ...
+    @overload
+    def __get__(self, client: None, _: Any) -> Callable[P, Request[T]]: ...
+    def __get__(self, client: Any, _: Any) -> Any:
+        @wraps(self._make)
+        def call(*args: P.args, **kwargs: P.kwargs) -> Any:
+            send, request = client._send, cast("Request[Any]", self._make(*args, **kwargs))  # noqa: SLF001 - of here
+            if request.read is not requests.page:
+                return send(request)
+            return (Pages if isinstance(client, Client) else AsyncPages)(send, request)
+
+        return call if client else self._make
+
+
 class _Either(Generic[H]):
-    """What both are made of."""
+    """What Client and AsyncClient share."""
+
+    create_context = _Call(requests.create_context)
+    get_context = _Call(requests.get_context)
+    update_context = _Call(requests.update_context)
+    delete_context = _Call(requests.delete_context)
+    contexts = _Call(requests.contexts)
+    messages = _Call(requests.messages)
+    window = _Call(requests.window)
+    compact = _Call(requests.compact)
+    compactions = _Call(requests.compactions)
+    get_compaction = _Call(requests.get_compaction)
+    undo_compaction = _Call(requests.undo_compaction)
+    fork = _Call(requests.fork)
+    forks = _Call(requests.forks)
+    health = _Call(requests.health)
 
     def __init__(
         self,
@@ -54,8 +139,8 @@ class _Either(Generic[H]):
         http_client brings proxies, certificates and the like. Raises ValueError for a url, key or timeout that is none.
         """
         self.url = (url or os.environ.get("KATA_CONTEXT_URL") or "http://127.0.0.1:3000").strip().rstrip("/")
-        if not re.fullmatch(r"(?i:https?)://[^\s/?#@\\]+(/[^\s?#\\]*)?", self.url):
-            raise ValueError("the service's URL starts with http:// or https://, and has no user and no query")
+        if not re.fullmatch(URL, self.url):
+            raise ValueError("the service's URL is http:// or https:// and a host, without a user and a query")
         key = (api_key or os.environ.get("KATA_CONTEXT_API_KEY") or "").strip()
         if not (key.isascii() and key.isprintable()):
             raise ValueError("the API key has characters that no header takes")
@@ -87,7 +172,7 @@ class _Either(Generic[H]):
     def _pause(self, request: Request[Any], error: Exception, attempts: int) -> float:
         """Seconds to wait after the attempts-th request has failed; raises the error where it was the last."""
         if not isinstance(error, KataError):
-            error, cause = ConnectionFailed(f"{type(error).__name__}: {error}".rstrip(": ")), error
+            error, cause = ConnectionFailed(f"{self.url}: {type(error).__name__}: {error}".rstrip(": ")), error
             error.__cause__ = cause
         error.idempotency_key = request.key
         seconds = pause(error, attempts) if attempts <= self.max_retries else None
@@ -104,103 +189,14 @@ def _certificates() -> SSLContext:
 
 
 def _check(response: httpx2.Response) -> None:
-    """Raises httpx2.DecodingError for an answer that unpacks to what none may know."""
+    """Raises httpx2.DecodingError for an answer in a packing that was not asked for: a few bytes may be gigabytes."""
     packed = response.headers.get("content-encoding", "gzip")
     if packed not in {"gzip", "identity"}:
         raise httpx2.DecodingError(f"packed with {packed}, which was not asked for")
 
 
-class Pages(Generic[T]):
-    """A list, of which each page is read when iteration comes to it."""
-
-    def __init__(self, send: "Callable[[Request[Page[T]]], Page[T]]", request: Request[Page[T]]) -> None:
-        self._send, self._request = send, request
-
-    def pages(self) -> Iterator[list[T]]:
-        """Its pages, which may be shorter than limit, or empty."""
-        request: Request[Page[T]] | None = self._request
-        while request:
-            page = self._send(request)
-            yield page["data"]
-            request = request.at(page["nextCursor"]) if page["hasMore"] else None
-
-    def __iter__(self) -> Iterator[T]:
-        for page in self.pages():
-            yield from page
-
-
-class AsyncPages(Generic[T]):
-    """A list, of which each page is read when iteration comes to it."""
-
-    def __init__(self, send: "Callable[[Request[Page[T]]], Awaitable[Page[T]]]", request: Request[Page[T]]) -> None:
-        self._send, self._request = send, request
-
-    async def pages(self) -> AsyncIterator[list[T]]:
-        """Its pages, which may be shorter than limit, or empty."""
-        request: Request[Page[T]] | None = self._request
-        while request:
-            page = await self._send(request)
-            yield page["data"]
-            request = request.at(page["nextCursor"]) if page["hasMore"] else None
-
-    async def __aiter__(self) -> AsyncIterator[T]:
-        async for page in self.pages():
-            for item in page:
-                yield item
-
-
-# --- How the clients' calls are made of the requests', whose arguments and docstrings they have.
-
-
-def _call(make: Callable[P, Request[T]]) -> "Callable[Concatenate[Client, P], T]":
-    @wraps(make)
-    def call(self: "Client", /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return self._send(make(*args, **kwargs))
-
-    return call
-
-
-def _listing(make: Callable[P, Request[Page[T]]]) -> "Callable[Concatenate[Client, P], Pages[T]]":
-    @wraps(make)
-    def call(self: "Client", /, *args: P.args, **kwargs: P.kwargs) -> Pages[T]:
-        return Pages(self._send, make(*args, **kwargs))
-
-    return call
-
-
-def _async_call(make: Callable[P, Request[T]]) -> "Callable[Concatenate[AsyncClient, P], Awaitable[T]]":
-    @wraps(make)
-    async def call(self: "AsyncClient", /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return await self._send(make(*args, **kwargs))
-
-    return call
-
-
-def _async_listing(make: Callable[P, Request[Page[T]]]) -> "Callable[Concatenate[AsyncClient, P], AsyncPages[T]]":
-    @wraps(make)
-    def call(self: "AsyncClient", /, *args: P.args, **kwargs: P.kwargs) -> AsyncPages[T]:
-        return AsyncPages(self._send, make(*args, **kwargs))
-
-    return call
-
-
 class Client(_Either[httpx2.Client]):
     """Calls the service and waits for the answers; threads may share it. Calls raise KataError."""
-
-    create_context = _call(requests.create_context)
-    get_context = _call(requests.get_context)
-    update_context = _call(requests.update_context)
-    delete_context = _call(requests.delete_context)
-    contexts = _listing(requests.contexts)
-    messages = _listing(requests.messages)
-    window = _call(requests.window)
-    compact = _call(requests.compact)
-    compactions = _listing(requests.compactions)
-    get_compaction = _call(requests.get_compaction)
-    undo_compaction = _call(requests.undo_compaction)
-    fork = _call(requests.fork)
-    forks = _listing(requests.forks)
-    health = _call(requests.health)
 
     def append(
         self, context_id: str, messages: Iterable[Mapping[str, Any]], **arguments: Unpack[AppendMessagesArguments]
@@ -217,8 +213,9 @@ class Client(_Either[httpx2.Client]):
         return stored
 
     def close(self) -> None:
-        """Closes its connections."""
+        """Closes its connections, and a given http_client."""
         self._http.close()
+        self._own.pop(os.getpid(), None)
 
     def __enter__(self) -> Self:
         return self
@@ -259,21 +256,6 @@ class Client(_Either[httpx2.Client]):
 class AsyncClient(_Either[httpx2.AsyncClient]):
     """The same to be awaited; may be used from several event loops. Calls raise KataError."""
 
-    create_context = _async_call(requests.create_context)
-    get_context = _async_call(requests.get_context)
-    update_context = _async_call(requests.update_context)
-    delete_context = _async_call(requests.delete_context)
-    contexts = _async_listing(requests.contexts)
-    messages = _async_listing(requests.messages)
-    window = _async_call(requests.window)
-    compact = _async_call(requests.compact)
-    compactions = _async_listing(requests.compactions)
-    get_compaction = _async_call(requests.get_compaction)
-    undo_compaction = _async_call(requests.undo_compaction)
-    fork = _async_call(requests.fork)
-    forks = _async_listing(requests.forks)
-    health = _async_call(requests.health)
-
     async def append(
         self, context_id: str, messages: Iterable[Mapping[str, Any]], **arguments: Unpack[AppendMessagesArguments]
     ) -> list[Message]:
@@ -285,7 +267,7 @@ class AsyncClient(_Either[httpx2.AsyncClient]):
         return stored
 
     async def close(self) -> None:
-        """Closes its connections of this event loop."""
+        """Closes its connections of this event loop, and a given http_client."""
         await self._http.aclose()
         self._own.pop(asyncio.get_running_loop(), None)
 

@@ -36,7 +36,7 @@ class Page(TypedDict, Generic[T]):
 
 @dataclass(frozen=True)
 class Request(Generic[T]):
-    """What is sent, and how its answer is read; `key` is what all of the call may be repeated with."""
+    """What is sent, and how its answer is read; `key` is the idempotency key of the whole call."""
 
     method: str
     path: str
@@ -56,7 +56,8 @@ class Request(Generic[T]):
 
     def result(self, status: int, headers: Mapping[str, str], text: bytes | bytearray, attempts: int) -> T:
         """What the attempts-th answer says. Raises NotModified and ProblemError."""
-        etag, retry_after = headers.get("etag", ""), headers.get("retry-after", "")
+        etag = headers.get("etag", "").removeprefix("W/")  # with which a proxy that packs answers marks them
+        retry_after = headers.get("retry-after", "")
         if status == 304:
             raise NotModified(etag)
         try:
@@ -105,14 +106,18 @@ def request(
 ) -> Request[T]:
     """A call with its keyword arguments: headers, and the query of a GET or the body of another, plus texts.
 
-    Raises ValueError for what JSON or a header has not, such as NaN or a line break.
+    Raises ValueError for what JSON or a header has not, such as NaN or a line break, and TypeError for None where it is
+    no null: a filter or a condition that is None would be none at all.
     """
-    headers = {HEADERS[name]: str(value) for name, value in arguments.items() if name in HEADERS and value is not None}
+    for name, value in arguments.items():
+        if value is None and (method == "GET" or name in HEADERS):
+            raise TypeError(f"{name} is None; leave it out")
+    headers = {HEADERS[name]: str(value) for name, value in arguments.items() if name in HEADERS}
+    for name, value in headers.items():
+        if not re.fullmatch("[!-~]+( +[!-~]+)*", value):
+            raise ValueError(f"{name} takes visible ASCII characters")
     if method == "POST":
         headers.setdefault("Idempotency-Key", str(uuid4()))
-    for name, value in headers.items():
-        if not (value.isascii() and value.isprintable()):
-            raise ValueError(f"{name} takes visible ASCII characters")
     members = {
         re.sub("_(.)", lambda found: found[1].upper(), name): value
         for name, value in arguments.items()
@@ -120,7 +125,7 @@ def request(
     }
     query, body = dict[str, str](), None
     if method == "GET":
-        query = {name: it if isinstance(it, str) else dump(it) for name, it in members.items() if it is not None}
+        query = {name: it if isinstance(it, str) else dump(it) for name, it in members.items()}
     elif method != "DELETE":
         headers["Content-Type"] = "application/json"
         written = {**{name: dump(value) for name, value in members.items()}, **texts}
@@ -141,9 +146,9 @@ def create_context(**arguments: Unpack[types.CreateContextArguments]) -> Request
     return request("POST", CONTEXTS, tagged_data, arguments)
 
 
-def get_context(context_id: str, *, if_none_match: str | None = None) -> Request[types.TaggedContext]:
+def get_context(context_id: str, **arguments: Unpack[types.GetContextArguments]) -> Request[types.TaggedContext]:
     """Reads a context."""
-    return request("GET", path(context_id), tagged_data, {"if_none_match": if_none_match})
+    return request("GET", path(context_id), tagged_data, arguments)
 
 
 def update_context(context_id: str, **arguments: Unpack[types.UpdateContextArguments]) -> Request[types.TaggedContext]:
@@ -151,9 +156,9 @@ def update_context(context_id: str, **arguments: Unpack[types.UpdateContextArgum
     return request("PATCH", path(context_id), tagged_data, arguments)
 
 
-def delete_context(context_id: str, *, if_match: str | None = None) -> Request[types.Context | None]:
+def delete_context(context_id: str, **arguments: Unpack[types.DeleteContextArguments]) -> Request[types.Context | None]:
     """Deletes a context and answers what it was; None where a request without an answer had done so before."""
-    return replace(request("DELETE", path(context_id), data, {"if_match": if_match}), deletes=True)
+    return replace(request("DELETE", path(context_id), data, arguments), deletes=True)
 
 
 def contexts(**arguments: Unpack[types.ListContextsArguments]) -> Request[Page[types.Context]]:

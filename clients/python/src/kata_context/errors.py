@@ -30,6 +30,14 @@ class NotModified(KataError):
 
     code = "not_modified"
 
+    def __init__(self, etag: str) -> None:
+        """Takes the ETag, which a pickle of the error keeps."""
+        super().__init__(etag)
+        self.etag = etag
+
+    def __str__(self) -> str:
+        return f"not modified since {self.etag}"
+
 
 class ProblemError(KataError):
     """A problem document (RFC 9457), or what came in its place.

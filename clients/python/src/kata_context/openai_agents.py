@@ -25,9 +25,8 @@ from uuid import uuid4
 
 from agents import SessionSettings, TResponseInputItem
 
-from kata_context import AsyncClient, errors
+from kata_context import AsyncClient, AsyncPages, errors
 from kata_context._appends import cuts
-from kata_context._client import AsyncPages
 from kata_context._requests import dump
 from kata_context.types import Context, Message, Policy
 
@@ -261,5 +260,5 @@ def _parts(content: list[Any]) -> Iterator[Item]:
             yield {"type": "input_image", **{"image_url" if name == "url" else name: value[name] for name in value}}
         elif part["type"] == "file" and isinstance(value, dict):
             yield {"type": "input_file", **value}
-        elif isinstance(part.get("text"), str) and part["type"] != "reasoning":
-            yield {"type": "input_text", "text": part["text"]}
+        elif isinstance(text := part.get("text", part.get("refusal")), str) and part["type"] != "reasoning":
+            yield {"type": "input_text", "text": text}

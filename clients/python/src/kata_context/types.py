@@ -136,8 +136,8 @@ class InForce(TypedDict):
 Name: TypeAlias = str
 
 
-class Part(TypedDict):
-    pass
+Part: TypeAlias = dict[str, Any]
+"""One part of a message's content, in any provider's shape: members that this API does not know are kept."""
 
 
 Parts: TypeAlias = list[Part]

@@ -119,6 +119,7 @@ class TestItems:
         thinking = {"type": "thinking", "thinking": "Hm.", "signature": "c2ln"}
         said_so = [thinking, {"type": "text", "text": "It is done."}, {"type": "text", "text": "Really."}]
         kata.append(context["id"], [{"role": "assistant", "content": said_so}], format="anthropic")
+        kata.append(context["id"], [{"role": "assistant", "content": [{"type": "refusal", "refusal": "No."}]}])
 
         items = [
             {
@@ -134,6 +135,7 @@ class TestItems:
             {**result("call_1"), "output": [{"type": "input_text", "text": "again"}]},
             {"role": "assistant", "content": "It is done."},
             {"role": "assistant", "content": "Really."},
+            {"role": "assistant", "content": "No."},
         ]
         assert run(session.get_items()) == items
         assert [run(session.pop_item()) for _ in items] == items[::-1]

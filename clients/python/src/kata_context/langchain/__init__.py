@@ -7,6 +7,7 @@ _messages   messages as the service stores them
 _following  how a context follows the messages of a graph's state
 """
 
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Annotated, Any, NotRequired, cast
@@ -44,13 +45,15 @@ class _Session:
         """Takes a session's id, or else the thread_id of each run's configuration; it is the context's externalId.
 
         budget, in tokens, is each window's; without it the context's policy has one. policy is given to contexts that
-        are made here: without it they keep their preamble and the request, and move on by a quarter of budget.
+        are made here: without it they keep their preamble and the request, and move on by a quarter of budget. invoke
+        needs client, and ainvoke async_client; with neither both are made of the environment.
         """
         super().__init__()
         self._session_id, self._budget, self._policy = session_id, budget, policy or {}
         if policy is None and budget is not None:
             self._policy = {"budget": budget, "keepPreamble": True, "keepRequest": True, "step": budget // 4}
-        self._client, self._async_client = client or Client(), async_client or AsyncClient()
+        neither = client is None and async_client is None
+        self._client, self._async_client = (Client(), AsyncClient()) if neither else (client, async_client)
 
     def _session(self) -> str:
         session_id = self._session_id
@@ -64,7 +67,8 @@ class _Session:
         """What to send to a model, and the latest version at that time."""
         arguments: types.GetWindowArguments = {} if self._budget is None else {"budget": self._budget}
         window = yield requests.window(context_id, **arguments)
-        return answered(from_kata(stored) for stored in window["data"]), int(window["etag"].strip('"').split(".")[0])
+        latest = re.search("[0-9]+", window["etag"])  # which a proxy may have dropped
+        return answered(from_kata(stored) for stored in window["data"]), int(latest[0]) if latest else -1
 
 
 class KataState(AgentState[Any]):

@@ -211,8 +211,10 @@ def append(
             stored += yield part
 
 
-def send(client: Client, steps: Steps[T]) -> T:
-    """What steps return, once their requests are answered."""
+def send(client: Client | None, steps: Steps[T]) -> T:
+    """What steps return, once their requests are answered. Raises ValueError without a client."""
+    if client is None:
+        raise ValueError("this call needs client=")
     answer: Any = None
     error: KataError | None = None
     try:
@@ -227,8 +229,10 @@ def send(client: Client, steps: Steps[T]) -> T:
         return cast("T", end.value)
 
 
-async def asend(client: AsyncClient, steps: Steps[T]) -> T:
+async def asend(client: AsyncClient | None, steps: Steps[T]) -> T:
     """The same to be awaited."""
+    if client is None:
+        raise ValueError("this call needs async_client=")
     answer: Any = None
     error: KataError | None = None
     try:
