@@ -91,7 +91,6 @@ class TestSettings:
 
         assert SECRET not in str(raised.value)
 
-
     def test_a_client_that_was_closed_opens_again(self, stack: Stack) -> None:
         with Client(stack.url) as client:
             client.health()
@@ -143,7 +142,7 @@ class TestErrors:
         assert raised.value.etag == pickle.loads(pickle.dumps(raised.value)).etag == '"5.1"'
 
     def test_a_failed_connection_says_where_to(self) -> None:
-        with pytest.raises(errors.ConnectionFailed, match="http://127.0.0.1:1: ConnectError"):
+        with pytest.raises(errors.ConnectionFailed, match=r"http://127\.0\.0\.1:1: ConnectError"):
             Client("http://127.0.0.1:1", max_retries=0).health()
 
     def test_an_answer_that_cannot_be_unpacked_is_a_failed_connection(self) -> None:
@@ -276,7 +275,7 @@ class TestJson:
 
     @pytest.mark.parametrize("value", ["", " ", " a", "a ", "a\nb", "é"])
     def test_a_header_takes_visible_characters(self, kata: Client, value: str) -> None:
-        with pytest.raises(ValueError, match="if_match|If-Match"):
+        with pytest.raises(ValueError, match="If-Match"):
             kata.update_context("x", name="a", if_match=value)
 
 

@@ -116,7 +116,7 @@ class TestServer:
         hints = {name: tool.annotations for name, tool in server.tools().items()}
 
         assert {name for name, hint in hints.items() if hint and hint.read_only_hint} == {"window", "page"}
-        assert {name for name, hint in hints.items() if hint and hint.idempotent_hint} == {"fork", "compact"}
+        assert {name for name, hint in hints.items() if hint and hint.idempotent_hint} == {"fork"}
         assert not any(hint and hint.destructive_hint for hint in hints.values())
 
     def test_reading_makes_no_session(self, server: Server, kata: Client, unique: str) -> None:

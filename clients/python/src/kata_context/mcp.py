@@ -104,10 +104,10 @@ def server(kata: AsyncClient) -> MCPServer:
                     raise
             return _result({"session": name, "latestVersion": made["latestVersion"]})
 
-    @_tool("Summarise old messages", ADDS_ONCE)
+    @_tool("Summarise old messages", ADDS)
     async def compact(session: Session, throughVersion: Through, summary: Text) -> Result:  # noqa: N803 - as window's
         """Lets a summary stand in for all messages up to a version, in windows. Deletes nothing: page has them."""
-        with _told("; call again: there will be one summary"):
+        with _told("; call again: a second summary takes the place of the first"):
             made = await kata.compact((await find(session))["id"], throughVersion, summary)
             return _result({"number": made["number"], "tokenCount": made["tokenCount"]})
 
@@ -149,5 +149,5 @@ def _result(members: dict[str, Any]) -> CallToolResult:
 
 async def serve() -> None:
     """Serves standard input until it is closed. Raises ValueError where the environment names no service."""
-    async with AsyncClient(timeout=10) as kata:  # seconds: with retries within the minute for which editors wait
+    async with AsyncClient(timeout=10) as kata:  # seconds: each call, with its retries, in the minute that editors wait
         await server(kata).run_stdio_async()

@@ -23,12 +23,15 @@ from itertools import pairwise
 from typing import Any, Literal, TypeAlias, cast
 from uuid import uuid4
 
-from agents import SessionSettings, TResponseInputItem
-
 from kata_context import AsyncClient, AsyncPages, errors
 from kata_context._appends import cuts
 from kata_context._requests import dump
 from kata_context.types import Context, Message, Policy
+
+try:
+    from agents import SessionSettings, TResponseInputItem
+except ImportError as error:  # on PyPI, agents is something else
+    raise ImportError(f"{error}: pip install 'kata-context[openai-agents]'") from error
 
 FORMAT: Literal["openai-responses"] = "openai-responses"
 OPAQUE = "opaque"

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
+import httpx2
 import pytest
 from langchain.agents import create_agent
 from langchain.agents.middleware import HumanInTheLoopMiddleware
@@ -158,6 +159,30 @@ class TestWithoutACheckpointer:
     def test_it_says_that_it_needs_a_session(self, stack: Stack) -> None:
         with pytest.raises(ValueError, match="session_id, or a thread_id"):
             agent(stack, Model()).invoke({"messages": ["Hi"]})
+
+    def test_a_client_that_is_given_is_the_only_one_asked(self, stack: Stack, unique: str) -> None:
+        waits: dict[str, Any] = {"async_client": None}
+        awaited: dict[str, Any] = {"client": None}
+
+        assert invoke(agent(stack, Model(), **waits), unique, "Hi")["messages"][-1].text == "ok"
+        assert ainvoke(agent(stack, Model(), **awaited), unique, "Hi")["messages"][-1].text == "ok"
+        with pytest.raises(ValueError, match="async_client="):
+            ainvoke(agent(stack, Model(), **waits), unique, "Hi")
+        with pytest.raises(ValueError, match="client="):
+            invoke(agent(stack, Model(), **awaited), unique, "Hi")
+
+    def test_an_etag_that_a_proxy_has_dropped_is_looked_for_elsewhere(self, stack: Stack, unique: str) -> None:
+        class Dropped(httpx2.HTTPTransport):
+            def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+                response = super().handle_request(request)
+                response.headers.pop("etag", None)
+                return response
+
+        client = Client(stack.proxy, http_client=httpx2.Client(transport=Dropped()))
+        model = Model()
+        invoke(agent(stack, model, client=client), unique, "Hi")
+
+        assert texts(model.sent[0]) == ["Hi"]
 
     def test_an_empty_input_asks_the_model_again(self, stack: Stack, kata: Client, unique: str, call: Invoke) -> None:
         kata.append(kata.create_context(external_id=unique)["id"], [to_kata(HumanMessage("Hi"))])

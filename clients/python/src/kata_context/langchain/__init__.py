@@ -81,7 +81,7 @@ class KataMiddleware(_Session, AgentMiddleware[KataState, Any, Any]):
     """Stores what an agent says and is told when it is said, and sends its model windows. Put it first.
 
     Where a checkpointer keeps the thread, too, the context follows the thread; where none does, the context is the
-    memory: invoke the agent with what is new. The same message, by its id, once more begins its turn anew, in a fork.
+    memory: invoke the agent with what is new. A message that comes again, by its id, begins its turn anew in a fork.
     """
 
     state_schema = KataState
