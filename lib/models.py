@@ -461,6 +461,15 @@ class Holder(Sent):
 class ContextPatch(Sent):
     """The body that changes a context: absent members stay as they are, null clears one."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "not": {
+                "properties": {"externalId": {"type": "string"}, "takeExternalIdFrom": {"type": "object"}},
+                "required": ["externalId", "takeExternalIdFrom"],
+            }
+        }
+    )
+
     name: Name | None = Field(None, description="A name for people; null clears it.")
     external_id: ExternalId | None = Field(
         None, description="The client's own id; null clears it. 409 where another context that is not deleted has it."

@@ -177,7 +177,7 @@ class TestPatch:
         assert sorted(answer.status_code for answer in answers) == [200, *[409] * 19]
 
 
-class TestDatabase:
+class TestTake:
     def test_takes_another_contexts_in_the_same_moment(self, api: httpx.Client, external_id: str) -> None:
         holder = post(api, external_id).json()["data"]
         other = api.post(CONTEXTS, json={}).json()["data"]
@@ -225,6 +225,8 @@ class TestDatabase:
         assert set(statuses) <= {200, 409, 503}
         assert len(found(api, external_id)) == 1
 
+
+class TestDatabase:
     def test_holds_it_unique_whatever_writes(
         self, api: httpx.Client, external_id: str, database: psycopg.Connection[Any]
     ) -> None:

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from lib import contexts, errors, messages
-from lib.models import Idempotency, NewMessage
+from lib.models import Holder, Idempotency, NewMessage
 from tests.lib.races import behind
 
 Run = Callable[[Awaitable[Any]], Any]
@@ -92,6 +92,25 @@ class TestExternalIds:
                     await waiting
 
         run(race())
+
+    def test_that_are_given_between_a_refusal_and_its_reason_are_taken(
+        self, connect: Any, run: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        name, check = f"given {uuid4()}", contexts._check_holder
+
+        async def race() -> str:
+            async with connect() as first, connect() as second:
+                taker, holder = [(await contexts.create(first, body="{}")).id for _ in "ab"]
+
+                async def checked(*arguments: Any) -> None:
+                    await contexts.update(first, holder, body=json.dumps({"externalId": name}))
+                    await check(*arguments)
+
+                monkeypatch.setattr(contexts, "_check_holder", checked)
+                taken = await contexts.update(second, taker, body="{}", holder=Holder(contextId=str(holder)))
+                return str(json.loads(taken.json)["externalId"])
+
+        assert run(race()) == name
 
 
 class TestRules:

@@ -293,6 +293,7 @@ def appends() -> Iterator[Row]:
         "first_given": None,
         "newest": None,
         "expected_versions": None,
+        "external_id": None,
         "key": None,
         "fingerprint": None,
     }
@@ -327,7 +328,7 @@ def forks_of() -> Iterator[Row]:
 
     A bisection of compactions looks 15 times.
     """
-    new = {"body": "{}", "version": None, "policy": None, "key": None, "fingerprint": None}
+    new = {"body": "{}", "version": None, "policy": None, "key": None, "fingerprint": None, "expected_version": None}
     for context, context_id, forked_at, latest, most in (
         ("plain", LONG_ID, LONG // 2, LONG, 20),
         ("early", EARLY_ID, FEW, FEW + OWN, 20),
@@ -337,6 +338,8 @@ def forks_of() -> Iterator[Row]:
         ("chain", CHAIN_ID, LONG, DEEP, 20),
         ("chain of compactions", COMPACTED_CHAIN_ID, LONG, DEEP, 90),
     ):
+        expecting = {**new, "parent_id": context_id, "expected_version": latest}
+        yield Row("forks.FORK[True]", f"{context}, as expected", most + 100, expecting)
         for version in dict.fromkeys((None, 0, 50, forked_at - 5, forked_at, forked_at + 5, latest - 5)):
             if version is None or version <= latest:
                 asked = {"parent_id": context_id, "version": version, "external_id": "short 77", "key": "another"}

@@ -229,7 +229,7 @@ def _compact(
 
 def _fork(conn: Connection, parent_id: UUID, version: int | None, new_id: UUID | None) -> UUID:
     """A fork, under an id of its own or under new_id."""
-    parameters = {"parent_id": parent_id, "body": "{}", "version": version, "policy": None}
+    parameters = {"parent_id": parent_id, "body": "{}", "version": version, "policy": None, "expected_version": None}
     cursor = conn.execute(FORK[False], {**parameters, "key": None, "fingerprint": None})
     [(fork_id, *_)] = cursor.fetchall()
     if new_id is None:
