@@ -38,7 +38,7 @@ def bodies(given: list[dict[str, Any]], **arguments: Any) -> list[dict[str, Any]
 
 
 @settings(max_examples=60, deadline=None)
-@given(messages, st.sampled_from([{}, {"format": "anthropic", "metadata": {"x": "é" * 2000}}]))
+@given(messages, st.sampled_from([{}, {"format": "anthropic", "metadata": {"x": "é" * 2000}, "model": "m" * 255}]))
 def test_parts_are_all_of_it_in_order_and_none_is_larger_than_it_must_be(
     given: list[dict[str, Any]], arguments: dict[str, Any]
 ) -> None:
@@ -48,7 +48,7 @@ def test_parts_are_all_of_it_in_order_and_none_is_larger_than_it_must_be(
     for body in sent:
         count = len(body["messages"])
         assert count <= MAX_MESSAGES
-        answer = count * (ANSWER_BYTES + len(str(body.get("metadata")).encode()))
+        answer = count * (ANSWER_BYTES + len(str([body.get("metadata"), body.get("model")]).encode()))
         assert count == 1 or body["bytes"] + answer <= MAX_BYTES + 10_000
     assert len({body["key"] for body in sent}) == len(sent)
 

@@ -14,6 +14,7 @@ import time
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import reduce
 from itertools import islice
 from typing import Any
 
@@ -25,6 +26,7 @@ from kata_context.types import NewMessage
 from tests.conftest import Stack
 
 SECRET = "sk-not-to-be-seen"
+DEEP = reduce(lambda inner, _: [inner], range(100_000), list[Any]())
 HI: list[NewMessage] = [{"role": "user", "content": "Hi"}]
 
 
@@ -62,6 +64,8 @@ class TestSettings:
             "http://a b",
             f"http://u:{SECRET}@x",
             "http://x:abc",
+            "http://a..b",
+            "http://[1.2]",
             "http://[::1",
         ],
     )
@@ -90,6 +94,21 @@ class TestSettings:
             Client(api_key=key)
 
         assert SECRET not in str(raised.value)
+
+    def test_an_async_client_may_be_closed_while_others_call_it(self, stack: Stack) -> None:
+        async def ask(client: AsyncClient) -> None:
+            for _ in range(10):
+                async with client:
+                    await client.health()
+
+        async def together() -> None:
+            client = AsyncClient(stack.url)
+            async with asyncio.TaskGroup() as group:
+                for _ in range(10):
+                    group.create_task(ask(client))
+            await client.close()
+
+        asyncio.run(together())
 
     def test_a_client_that_was_closed_opens_again(self, stack: Stack) -> None:
         with Client(stack.url) as client:
@@ -231,7 +250,7 @@ class TestAnswersWithoutEnd:
 
 
 class TestJson:
-    @pytest.mark.parametrize("value", [float("nan"), float("inf"), {1, 2}, b"x", object()])
+    @pytest.mark.parametrize("value", [float("nan"), float("inf"), {1, 2}, b"x", object(), DEEP])
     def test_what_json_has_not_is_refused_before_anything_is_sent(self, value: object, stack: Stack) -> None:
         with Client(stack.proxy) as client, pytest.raises((ValueError, TypeError)):
             client.append("x", [{"role": "user", "content": "Hi", "metadata": {"value": value}}])

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -947,6 +948,66 @@ class TestOthers:
                 again = await KataConversationStore(client).load(f"{unique}-copy")
                 assert again
                 assert again.messages == copy.messages
+
+        run(work())
+
+    def test_a_large_record_is_the_forks_that_took_the_id(self, stack: Stack, kata: Client, unique: str) -> None:
+        async def work() -> None:
+            async with AsyncClient(stack.url) as client:
+                store = KataConversationStore(client)
+                large = DeferredToolRequests(approvals=[ToolCallPart("write", {"text": "x" * 200_000})])
+                conversation = Conversation(conversation_id=unique, messages=turns(2), deferred_tool_requests=large)
+                await store.save(conversation)
+                home = kata.create_context(external_id=unique)
+                kata.fork(home["id"], move_external_id=True)
+                kata.delete_context(home["id"])
+                assert await KataConversationStore(client).load(unique) == conversation
+                assert unique in [record.conversation_id for record in await store.read_records()]
+                await store.delete(unique)
+                assert await store.load(unique) is None
+
+        run(work())
+
+    @pytest.mark.parametrize("cut", [1, 2, 3])
+    def test_a_deletion_that_was_cut_off_can_be_done_again(
+        self, stack: Stack, kata: Client, unique: str, cut: int
+    ) -> None:
+        async def work() -> None:
+            async with AsyncClient(stack.url) as client, AsyncClient(stack.proxy, max_retries=0) as cutting:
+                store = KataConversationStore(client)
+                conversation = await stored(store, unique, turns(2))
+                for at in (3, 2):
+                    conversation = await store.branch(unique, at=at, expected_revision=conversation.revision)
+                stack.faults(*[None] * (3 + cut), "cut-within")  # the answer to a deletion
+                with suppress(KataError):
+                    await KataConversationStore(cutting).delete(unique)
+                stack.faults()
+                await store.delete(unique)
+                assert [*kata.contexts(metadata={"pydanticAi": {"conversation": unique}})] == []
+
+        run(work())
+
+    @pytest.mark.parametrize("how", ["branch", "fork"])
+    def test_who_takes_the_id_within_a_deletion_is_deleted(
+        self, stack: Stack, unique: str, how: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def work() -> None:
+            async with AsyncClient(stack.url) as client, AsyncClient(stack.url) as other:
+                store, theirs = KataConversationStore(client), KataConversationStore(other)
+                conversation = await stored(store, unique, turns(2))
+                read = client.get_context
+
+                async def meanwhile(context_id: str) -> Any:
+                    monkeypatch.setattr(client, "get_context", read)
+                    if how == "branch":
+                        await theirs.branch(unique, at=2, expected_revision=conversation.revision)
+                    else:
+                        await other.fork(context_id, version=1, move_external_id=True)
+                    return await read(context_id)
+
+                monkeypatch.setattr(client, "get_context", meanwhile)
+                await store.delete(unique)
+                assert await theirs.load(unique) is None
 
         run(work())
 

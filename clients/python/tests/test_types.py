@@ -1,5 +1,6 @@
 """The types are those of the service's OpenAPI document, and each operation of it has a method."""
 
+import asyncio
 import re
 from inspect import signature
 
@@ -36,6 +37,17 @@ def test_each_operation_has_a_method_in_both_clients() -> None:
 def test_the_clients_calls_have_the_docstrings_and_arguments_of_the_requests() -> None:
     assert Client.window.__doc__ == AsyncClient.window.__doc__ == _requests.window.__doc__
     assert list(signature(Client("http://x").get_compaction).parameters) == ["context_id", "number"]
+
+
+def test_a_call_to_be_awaited_is_a_coroutine() -> None:
+    """Which asyncio wants; it is for the type checker to say, before this runs."""
+
+    async def ask() -> None:
+        async with AsyncClient("http://127.0.0.1:1", max_retries=0) as client, asyncio.TaskGroup() as group:
+            asked = group.create_task(client.window("x"))
+            asked.cancel()
+
+    asyncio.run(ask())
 
 
 def test_parts_of_messages_have_the_members_of_their_provider() -> None:

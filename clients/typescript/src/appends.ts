@@ -51,12 +51,12 @@ export function* parts(
 }
 
 /** Where parts start: before the last turn of a user that begins in one, so that a turn stays together, if it can. */
-export function* cuts(given: Given[], texts: string[], { format, metadata }: AppendMessagesArguments): Generator<number> {
-  const each = ANSWER_BYTES + bytes(dump(metadata ?? null));
+export function* cuts(given: Given[], texts: string[], args: AppendMessagesArguments): Generator<number> {
+  const each = ANSWER_BYTES + bytes(dump([args.metadata ?? null, args.model ?? null]));
   const [many, much] = [[0], [0]]; // of the first n messages
   let [start, turn] = [0, 0];
   for (const [end, message] of given.entries()) {
-    const count = (format ?? "kata") === "kata" ? 1 : most(message);
+    const count = (args.format ?? "kata") === "kata" ? 1 : most(message);
     many.push(many[end]! + count);
     much.push(much[end]! + bytes(texts[end]!) + count * each);
     if (beginsTurn(message)) turn = end;

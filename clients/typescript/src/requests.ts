@@ -110,8 +110,9 @@ export function request<T>(method: string, path: string, read: Read<T>, args: ob
     if (value === undefined) continue;
     if (header && !/^[!-~]+( +[!-~]+)*$/.test(`${value}`)) throw new TypeError(`${name} takes visible ASCII characters`);
     if (header) headers[header] = `${value}`;
-    else if (method === "GET") query[name] = typeof value === "string" ? value : dump(value);
-    else members.push(`${dump(name)}:${dump(value)}`);
+    else if (method !== "GET") members.push(`${dump(name)}:${dump(value)}`);
+    else if (/\p{Surrogate}/u.test(`${value}`)) throw new TypeError(`${name} has half of a surrogate pair`); // sent as U+FFFD
+    else query[name] = typeof value === "string" ? value : dump(value);
   }
   const body = method === "GET" || method === "DELETE" ? undefined : `{${members.join(",")}}`;
   if (body) headers["Content-Type"] = "application/json";

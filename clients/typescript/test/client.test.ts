@@ -441,7 +441,7 @@ suite("JSON", () => {
     assert.deepEqual((await pages.next()).value?.[0]?.metadata, { ...metadata });
   });
 
-  for (const args of [{ externalId: undefined }, { parentId: undefined }, { limit: null }]) {
+  for (const args of [{ externalId: undefined }, { parentId: undefined }, { limit: null }, { externalId: "x\ud800" }]) {
     test(`a list by ${inspect(args)} is refused before anything is sent`, () => {
       assert.throws(() => new Client({ url: "http://x.invalid" }).contexts(args as never), TypeError);
     });

@@ -52,7 +52,7 @@ def parts(
 
 def cuts(given: Sequence[Mapping[str, Any]], texts: Sequence[str], members: Mapping[str, Any]) -> Iterator[int]:
     """Where parts start: before the last turn of a user that begins in one, so that a turn stays whole, if it can."""
-    each = ANSWER_BYTES + len(dump(members.get("metadata")).encode())
+    each = ANSWER_BYTES + len(dump([members.get(name) for name in ("metadata", "model")]).encode())
     counts = [_most(message) if members.get("format", "kata") != "kata" else 1 for message in given]
     sizes = [len(text.encode()) + count * each for text, count in zip(texts, counts, strict=True)]
     many, much = [0, *accumulate(counts)], [0, *accumulate(sizes)]

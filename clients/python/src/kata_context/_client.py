@@ -5,7 +5,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
 from functools import cache, wraps
 from ssl import SSLContext
 from typing import Any, Generic, ParamSpec, Self, TypeVar, Unpack, cast, overload
@@ -92,7 +92,7 @@ class _Call(Generic[P, T]):
     @overload
     def __get__(self, client: "Client", _: Any) -> Callable[P, T]: ...
     @overload
-    def __get__(self, client: "AsyncClient", _: Any) -> Callable[P, Awaitable[T]]: ...
+    def __get__(self, client: "AsyncClient", _: Any) -> Callable[P, Coroutine[Any, Any, T]]: ...
     @overload
     def __get__(self, client: None, _: Any) -> Callable[P, Request[T]]: ...
     def __get__(self, client: Any, _: Any) -> Any:
@@ -103,7 +103,7 @@ class _Call(Generic[P, T]):
                 return send(request)
             return (Pages if isinstance(client, Client) else AsyncPages)(send, request)
 
-        return call if client else self._make
+        return self._make if client is None else call
 
 
 class _Either(Generic[H]):
@@ -139,7 +139,11 @@ class _Either(Generic[H]):
         http_client brings proxies, certificates and the like. Raises ValueError for a url, key or timeout that is none.
         """
         self.url = (url or os.environ.get("KATA_CONTEXT_URL") or "http://127.0.0.1:3000").strip().rstrip("/")
-        if not re.fullmatch(URL, self.url):
+        try:
+            host = re.fullmatch(URL, self.url) and httpx2.URL(self.url).host.encode("idna")
+        except (httpx2.InvalidURL, UnicodeError):
+            host = None
+        if not host:
             raise ValueError("the service's URL is http:// or https:// and a host, without a user and a query")
         key = (api_key or os.environ.get("KATA_CONTEXT_API_KEY") or "").strip()
         if not (key.isascii() and key.isprintable()):
@@ -214,8 +218,8 @@ class Client(_Either[httpx2.Client]):
 
     def close(self) -> None:
         """Closes its connections, and a given http_client."""
-        self._http.close()
-        self._own.pop(os.getpid(), None)
+        if http := self._given or self._own.pop(os.getpid(), None):
+            http.close()
 
     def __enter__(self) -> Self:
         return self
@@ -268,8 +272,8 @@ class AsyncClient(_Either[httpx2.AsyncClient]):
 
     async def close(self) -> None:
         """Closes its connections of this event loop, and a given http_client."""
-        await self._http.aclose()
-        self._own.pop(asyncio.get_running_loop(), None)
+        if http := self._given or self._own.pop(asyncio.get_running_loop(), None):
+            await http.aclose()
 
     async def __aenter__(self) -> Self:
         return self

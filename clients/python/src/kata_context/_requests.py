@@ -134,8 +134,11 @@ def request(
 
 
 def dump(value: Any) -> str:
-    """JSON. Raises ValueError for what it has not, such as NaN."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    """JSON. Raises ValueError for what it has not, such as NaN, and for what is nested too deeply."""
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
 
 
 # --- One function for each endpoint. Arguments are the API's own, in snake_case; types.py says what each means.

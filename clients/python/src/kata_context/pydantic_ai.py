@@ -107,11 +107,12 @@ class KataConversationStore(ConversationStore):
 
     async def read_record(self, conversation_id: str) -> ConversationRecord | None:
         """The record for a conversation, or None."""
-        home = await self.home(conversation_id)
-        if not home or "revision" not in _state(home):
-            return None
-        _keep(self._homes, conversation_id, home, MAX_HOMES)
-        return await self._record(home)
+        while (home := await self.home(conversation_id)) and "revision" in _state(home):
+            with suppress(ContextNotFound):  # deleted since
+                record = await self._record(home)
+                _keep(self._homes, conversation_id, home, MAX_HOMES)
+                return record
+        return None
 
     async def read_records(self, *, scope: str | None = None, limit: int | None = None) -> list[ConversationRecord]:
         """The records, newest first. Reads all of the scope's contexts, as these are listed by their creation."""
@@ -119,7 +120,11 @@ class KataConversationStore(ConversationStore):
         contexts = self.client.contexts(metadata=wanted, limit=1000)
         homes = [context async for context in contexts if context["externalId"] is not None]
         homes.sort(key=lambda home: float(_state(home)["updated"]), reverse=True)
-        return [await self._record(home) for home in homes[:limit]]
+        records = []
+        for home in homes[:limit]:
+            with suppress(ContextNotFound):  # deleted since
+                records.append(await self._record(home))
+        return records
 
     async def write_record(
         self,
@@ -155,17 +160,21 @@ class KataConversationStore(ConversationStore):
                 break
             with suppress(VersionConflict, ContextNotFound):
                 tagged = await self.client.get_context(home["id"])
+                if tagged["externalId"] != conversation_id:
+                    continue  # somebody has branched it since
                 if _state(tagged).get("revision") != expected_revision:
                     break
                 own = self.client.contexts(metadata={KEY: {"conversation": conversation_id}}, limit=1000)
                 parents = {context["id"]: context["parentId"] async for context in own}
-                await self.client.delete_context(home["id"], if_match=tagged["etag"])
-                # What others have forked of it has the same metadata, and is not among those that the id has left.
-                left = home["parentId"]
-                while left in parents:
+                # What others have forked of it has the same metadata, and is not among those that the id has left. They
+                # go before the home, as it leads to them, the oldest first: what is cut off can be done again.
+                left = [home["parentId"]]
+                while left[-1] in parents:
+                    left.append(parents[left[-1]])
+                for context_id in left[-2::-1]:
                     with suppress(ContextNotFound):
-                        await self.client.delete_context(left)
-                    left = parents[left]
+                        await self.client.delete_context(str(context_id))
+                await self.client.delete_context(home["id"], if_match=tagged["etag"])
                 return
         raise ConversationConflict(conversation_id)
 
@@ -189,12 +198,18 @@ class KataConversationStore(ConversationStore):
         state = _state(home)
         context_id, at, text = state["context"], state["at"], state.get("record")
         if text is None:  # too large for the context's metadata
-            page = self.client.messages(context_id, cursor=at - 1, at=at)
-            [text] = [message["metadata"][KEY]["record"] async for message in page]
+            try:
+                text = await self._carried(context_id, at)
+            except ContextNotFound:  # a fork of it, which has the id now, has all of its messages
+                text = await self._carried(home["id"], at)
         [record] = RECORDS.validate_json(f"[{text}]")
         if record.head_id is not None:
             _keep(self._places, record.head_id, (context_id, at), MAX_REMEMBERED)
         return replace(record, conversation_id=home["externalId"] or record.conversation_id)  # others may fork it
+
+    async def _carried(self, context_id: str, version: int) -> str:
+        [message] = [each async for each in self.client.messages(context_id, cursor=version - 1, at=version)]
+        return str(message["metadata"][KEY]["record"])
 
     async def _line(
         self, entry_id: str, *conversation_ids: str | None, limit: int | None = None
