@@ -95,7 +95,7 @@ class TestSettings:
 
         assert SECRET not in str(raised.value)
 
-    def test_an_async_client_may_be_closed_while_others_call_it(self, stack: Stack) -> None:
+    def test_tasks_that_enter_one_client_do_not_close_it_for_each_other(self, stack: Stack) -> None:
         async def ask(client: AsyncClient) -> None:
             for _ in range(10):
                 async with client:

@@ -5,6 +5,7 @@ import logging
 import os
 import re
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
 from functools import cache, wraps
 from ssl import SSLContext
@@ -157,6 +158,7 @@ class _Either(Generic[H]):
         self._timeout = min(timeout, LONGEST_TIMEOUT)
         self._given: H | None = http_client
         self._own: dict[Any, H] = {}  # by what their connections belong to
+        self._entered = Counter[asyncio.AbstractEventLoop]()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.url!r})"
@@ -276,10 +278,15 @@ class AsyncClient(_Either[httpx2.AsyncClient]):
             await http.aclose()
 
     async def __aenter__(self) -> Self:
+        self._entered[asyncio.get_running_loop()] += 1
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.close()
+        loop = asyncio.get_running_loop()
+        self._entered[loop] -= 1
+        if not self._entered[loop]:  # other tasks may be within it
+            del self._entered[loop]
+            await self.close()
 
     @property
     def _http(self) -> httpx2.AsyncClient:
