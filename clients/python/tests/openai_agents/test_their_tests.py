@@ -85,4 +85,5 @@ def test_a_session_passes_the_tests_of_the_sdk(stack: Stack, theirs: Path) -> No
     )
 
     assert run.returncode == 0, run.stdout[-20_000:]
-    assert re.search(r"\n593 passed, 1 skipped, 24 deselected in", run.stdout), run.stdout
+    # Warnings may be of connections of event loops that have ended.
+    assert re.search(r"\n593 passed, 1 skipped, 24 deselected(, \d+ warnings?)? in", run.stdout), run.stdout
