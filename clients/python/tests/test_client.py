@@ -22,6 +22,7 @@ import httpx2
 import pytest
 
 from kata_context import AsyncClient, Client, errors
+from kata_context._requests import pause
 from kata_context.types import NewMessage
 from tests.conftest import Stack
 
@@ -221,6 +222,20 @@ def both(url: str, timeout: float) -> list[errors.KataError]:
     with pytest.raises(errors.KataError) as awaited:
         asyncio.run(read())
     return [raised.value, awaited.value]
+
+
+class TestPauses:
+    @pytest.mark.parametrize("status", [502, 503, 504])
+    def test_a_retry_after_of_a_minute_is_waited_for_and_no_longer_one(self, status: int) -> None:
+        waited = [pause(errors.ProblemError(status, {}, 60.0), 1) or 0 for _ in range(100)]
+
+        assert 60 <= min(waited) <= max(waited) <= 80
+        assert pause(errors.ProblemError(status, {}, 61.0), 1) is None
+
+    def test_without_one_they_double_up_to_eight_seconds(self) -> None:
+        for attempts, most in ((1, 0.5), (2, 1), (3, 2), (5, 8), (6, 8), (10_000, 8)):
+            waited = [pause(errors.ConnectionFailed(), attempts) or 0 for _ in range(100)]
+            assert 0.75 * most <= min(waited) <= max(waited) <= most
 
 
 class TestAnswersWithoutEnd:

@@ -110,6 +110,17 @@ def turns(count: int, start: int = 0) -> list[ModelMessage]:
     return [each for n in range(start, start + count) for each in (user(f"question {n}"), said(f"answer {n}"))]
 
 
+def heard() -> tuple[list[list[ModelMessage]], Callable[[list[ModelMessage], AgentInfo], ModelResponse]]:
+    """What a model is sent, and that model."""
+    seen: list[list[ModelMessage]] = []
+
+    def model(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        seen.append(messages)
+        return said("done")
+
+    return seen, model
+
+
 async def stored(store: ConversationStore, name: str, messages: list[ModelMessage]) -> Conversation:
     """A conversation that has been saved."""
     conversation = Conversation(conversation_id=name, messages=list(messages))
@@ -574,6 +585,22 @@ class TestSave:
 
         run(work())
 
+    def test_records_about_as_large_as_metadata_takes_come_back(self, stack: Stack, unique: str) -> None:
+        async def work() -> None:
+            async with AsyncClient(stack.url) as client:
+                carried = set[bool]()
+                for size in range(45_000, 48_200, 200):
+                    text = DeferredToolRequests(approvals=[ToolCallPart("write", {"text": "x" * size})])
+                    name = f"{unique} {size}"
+                    conversation = Conversation(conversation_id=name, messages=turns(1), deferred_tool_requests=text)
+                    await KataConversationStore(client).save(conversation)
+                    assert await KataConversationStore(client).load(name) == conversation
+                    context = await client.create_context(external_id=name)
+                    carried.add(context["metadata"]["pydanticAi"].get("record") is None)
+                assert carried == {False, True}
+
+        run(work())
+
     def test_where_a_fork_would_be_too_deep_the_history_is_copied(self, stack: Stack, unique: str) -> None:
         async def work() -> None:
             async with AsyncClient(stack.url) as client:
@@ -756,11 +783,7 @@ class TestWindow:
             assert len(messages) < 16
 
     def test_what_is_cleared_or_summed_up_is_so_for_the_model(self, stack: Stack, kata: Client, unique: str) -> None:
-        seen: list[list[ModelMessage]] = []
-
-        def model(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
-            seen.append(messages)
-            return said("done")
+        seen, model = heard()
 
         async def work() -> None:
             async with AsyncClient(stack.url) as client:
@@ -831,11 +854,7 @@ class TestWindow:
     def test_instructions_reach_the_model_though_the_window_begins_within_their_message(
         self, stack: Stack, unique: str
     ) -> None:
-        seen: list[list[ModelMessage]] = []
-
-        def model(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
-            seen.append(messages)
-            return said("done")
+        seen, model = heard()
 
         async def work() -> None:
             async with AsyncClient(stack.url) as client:
@@ -862,11 +881,7 @@ class TestOthers:
     def test_what_they_append_stays_where_it_is_and_models_see_it(
         self, stack: Stack, kata: Client, unique: str
     ) -> None:
-        seen: list[list[ModelMessage]] = []
-
-        def model(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
-            seen.append(messages)
-            return said("done")
+        seen, model = heard()
 
         call = {"id": "call_9", "type": "function", "function": {"name": "find", "arguments": "{}"}}
         others: list[dict[str, Any]] = [
@@ -908,11 +923,7 @@ class TestOthers:
         assert getattr(parts[5], "content", None) == "a part"
 
     def test_their_policy_and_compaction_hold_after_a_branch(self, stack: Stack, kata: Client, unique: str) -> None:
-        seen: list[list[ModelMessage]] = []
-
-        def model(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
-            seen.append(messages)
-            return said("done")
+        seen, model = heard()
 
         async def work() -> None:
             async with AsyncClient(stack.url) as client:

@@ -85,7 +85,7 @@ def pause(error: KataError, attempts: int) -> float | None:
             return error.retry_after / spread
     elif not isinstance(error, ConnectionFailed):
         return None
-    return min(FIRST_PAUSE * 2.0 ** (attempts - 1), LONGEST_PAUSE) * spread
+    return min(FIRST_PAUSE * 2.0 ** min(attempts - 1, 9), LONGEST_PAUSE) * spread
 
 
 def path(context_id: str, *rest: object) -> str:
