@@ -7,6 +7,7 @@ openapi  write public/openapi.json
 drawing  draw docs/windows.svg
 bundle   build what Vercel deploys, check it and run it
 clients  build the packages of clients/ and test them as installed
+vendor   copy what the pages take from npm out of pinned tarballs
 smoke    prove that a deployment works
 bench    measure the API against floors
 chaos    break everything around the service while it is used

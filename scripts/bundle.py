@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -72,13 +73,27 @@ EXPECTED_ROUTES = {
     f"{CONTEXTS}/{UNKNOWN_ID}/forks/1": ("api/not_found", ""),
     f"{CONTEXTS}/{UNKNOWN_ID}/nothing": ("api/not_found", ""),
     f"{CONTEXTS}/{UNKNOWN_ID}/window/more": ("api/not_found", ""),
-    "/": ("api/not_found", ""),
+    "/index.html": ("api/not_found", ""),
     "/nothing": ("api/not_found", ""),
     "/api/nothing": ("api/not_found", ""),
     "/api/v2/contexts": ("api/not_found", ""),
     "/lib/config.py": ("api/not_found", ""),
     "/pyproject.toml": ("api/not_found", ""),
+    "/docs-and-more": ("api/not_found", ""),
 }
+
+# The pages, which have a policy of their own: the rules for all paths, for the API's and for theirs, in this order.
+PAGES = {
+    "/docs": ("docs/index.html", ""),
+    "/docs/": ("docs/index.html", ""),
+    "/docs/try": ("docs/try/index.html", ""),
+    "/docs/try/swagger-ui-bundle.js": ("docs/try/swagger-ui-bundle.js", ""),
+    "/playground": ("playground/index.html", ""),
+    "/playground/": ("playground/index.html", ""),
+    "/playground/preact.js": ("playground/preact.js", ""),
+}
+API_RULE, PAGE_RULE = 1, 2
+PLAYGROUND = re.compile("playground/")
 
 
 class BundleError(Exception):
@@ -88,8 +103,8 @@ class BundleError(Exception):
 # --- Building
 
 
-def build(name: str, change: Callable[[Path], None] | None = None) -> Bundle:
-    """A fresh copy of the tree in .bundle/name, changed by change, and built. Raises BundleError."""
+def build(name: str, change: Callable[[Path], None] | None = None, **variables: str) -> Bundle:
+    """A fresh copy of the tree in .bundle/name, changed by change, and built with variables. Raises BundleError."""
     vercel = _vercel()
     folder = WORK / name
     shutil.rmtree(folder, ignore_errors=True)
@@ -101,7 +116,7 @@ def build(name: str, change: Callable[[Path], None] | None = None) -> Bundle:
     if change:
         change(folder)
     command = [vercel, "build", "--yes", "--global-config", str(WORK / "config")]
-    _run(command, folder, {**_build_environment(), "VERCEL_PYTHON_COMPILEALL": "1"})
+    _run(command, folder, {**_build_environment(), "VERCEL_PYTHON_COMPILEALL": "1", **variables})
     return Bundle(folder)
 
 
@@ -237,17 +252,24 @@ def check_routes(bundle: Bundle) -> str:
     for ours, built in zip_longest(config.routes(settings, bundle.functions), bundle.generated):
         if ours != built:
             raise BundleError(f"make dev applies the route {ours} instead of {built}")
-    rules = settings["headers"]
-    headers = {header["key"]: header["value"] for rule in rules for header in rule["headers"]}
+    headers = {name: value for rule in settings["headers"] for name, value in _headers(rule).items()}
     if not headers.keys() >= {"X-Content-Type-Options", "Content-Security-Policy", "Strict-Transport-Security"}:
         raise BundleError("vercel.json lacks security headers")
-    for path, expected in EXPECTED_ROUTES.items():
+    for path, expected in (EXPECTED_ROUTES | PAGES).items():
         match = bundle.routes.find("GET", path)
         if (match.target, match.query) != expected:
             raise BundleError(f"{path} leads to {match.target}?{match.query} instead of {'?'.join(expected)}")
-        if match.headers != headers:
+        rules = [rule for rule in settings["headers"] if re.match(config.pattern(rule["source"]), path)]
+        if match.headers != {name: value for rule in rules for name, value in _headers(rule).items()}:
             raise BundleError(f"{path} is answered without the headers of vercel.json")
-    return f"{len(EXPECTED_ROUTES)} paths lead where they must, with {len(headers)} security headers, as in make dev"
+        policies = [rule for rule in rules if "Content-Security-Policy" in _headers(rule)]
+        if policies != [settings["headers"][PAGE_RULE if path in PAGES else API_RULE]]:
+            raise BundleError(f"{path} is answered with {len(policies)} content security policies, or another's")
+    return f"{len(EXPECTED_ROUTES | PAGES)} paths lead where they must, with their security headers, as in make dev"
+
+
+def _headers(rule: dict[str, Any]) -> dict[str, str]:
+    return {header["key"]: header["value"] for header in rule["headers"]}
 
 
 CHECKS = {
@@ -259,6 +281,13 @@ CHECKS = {
     "size": check_size,
     "routes": check_routes,
 }
+
+
+def check_left_out(bundle: Bundle) -> None:
+    """A build with PLAYGROUND=0 publishes all that bundle does, but for the playground. Raises BundleError."""
+    without = build("without", PLAYGROUND="0")
+    _equal("static files with PLAYGROUND=0", set(without.static), {n for n in bundle.static if not PLAYGROUND.match(n)})
+    print("\nBuilt with PLAYGROUND=0: the same without the playground", flush=True)
 
 
 def _equal(what: str, found: set[str], intended: set[str]) -> None:
@@ -407,6 +436,7 @@ def main(arguments: list[str] | None = None) -> int:
         bundle = build("build")
         print(f"Built with vercel {VERCEL} in {time.perf_counter() - started:.0f} s:")
         check(bundle)
+        check_left_out(bundle)
         with postgres.temporary() as url, pgbouncer(url) as pooler:
             list(migrate.up(url))
             with Deployment(bundle, environment(named_as_neons(pooler.url))) as deployment:

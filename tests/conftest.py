@@ -7,6 +7,7 @@ TEST_API_KEY a key that it takes.
 
 import asyncio
 import os
+import shutil
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -32,6 +33,7 @@ NEEDS = {
     "pooler": "pgbouncer (apt-get or brew install it)",
     "formats/node": "node and npm",
     "examples/node": "node and npm",
+    "pages": "chromium, node and npm",
 }
 collect_ignore = []
 try:
@@ -39,7 +41,9 @@ try:
 except PgBouncerError:
     collect_ignore.append("pooler")
 if ai_sdk_node.missing():
-    collect_ignore += ["formats/node", "examples/node"]
+    collect_ignore += ["formats/node", "examples/node", "pages"]
+elif not shutil.which("chromium"):
+    collect_ignore.append("pages")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
