@@ -1,0 +1,92 @@
+// What a window is asked with: the budget, the version and the members of a policy, under the API's own names.
+
+import { html, useEffect, useState } from "./preact.js";
+import { count, many } from "./words.js";
+
+/** A field that is sent when it is left or Enter is pressed, not at each letter. */
+function Field({ label, value, set, placeholder, effect, type = "text", ...others }) {
+  const [text, write] = useState(value ?? "");
+  useEffect(() => write(value ?? ""), [value]);
+  const send = () => text !== (value ?? "") && set(text.trim());
+  return html`<label>
+    <span>${label}</span>
+    <input
+      type=${type} value=${text} placeholder=${placeholder} autocomplete="off" spellcheck=${false} ...${others}
+      onInput=${(event) => write(event.target.value)} onBlur=${send} onKeyDown=${(event) => event.key === "Enter" && send()}
+    />
+    ${effect}
+  </label>`;
+}
+
+/** A choice, of which the first is what the context has stored. */
+function Choice({ label, value, set, stored, options, effect }) {
+  return html`<label>
+    <span>${label}</span>
+    <select value=${value ?? ""} onChange=${(event) => set(event.target.value)}>
+      <option value="">as stored: ${String(stored)}</option>
+      ${options.map((option) => html`<option value=${option}>${option}</option>`)}
+    </select>
+    ${effect}
+  </label>`;
+}
+
+/** The slider of the budget: Page Up and Page Down go to where a unit comes in or goes out. */
+export function Budget({ answer, thread, view, change, next, before }) {
+  const budget = Number(view.budget || answer?.budget || 0);
+  const most = Math.max(answer?.totalTokens ?? 0, budget, 100);
+  const set = (tokens) => change({ budget: String(Math.max(Math.round(tokens), 1)) });
+  const keys = (event) => {
+    const to = { PageUp: next, PageDown: before }[event.key];
+    if (to === undefined) return;
+    event.preventDefault();
+    if (to !== null) set(to);
+  };
+  const text = answer ? `${many(budget, "token")}, ${answer.data.length} of ${many(thread.messages.length, "message")}` : many(budget, "token");
+  return html`<div class="budget">
+    <label for="budget">Budget</label>
+    <input id="budget" type="range" min="1" max=${most} value=${budget} aria-valuetext=${text} onInput=${(event) => set(Number(event.target.value))} onKeyDown=${keys} />
+    <${Field} label="tokens" type="number" min="1" value=${String(budget)} set=${(value) => change({ budget: value })} />
+    ${next !== null && html`<button type="button" onClick=${() => set(next)}>The next unit needs ${count(Math.max(next - budget, 1))} more</button>`}
+  </div>`;
+}
+
+/** The slider of the version: the window as it was when the context had that many messages. */
+export function Version({ context, thread, view, change }) {
+  const latest = context.latestVersion;
+  const at = view.at || String(latest);
+  const number = /^\d+$/.test(at) ? Number(at) : latest;
+  const set = (version) => change({ at: Number(version) === latest ? "" : String(version) });
+  const message = thread.at(number);
+  const text = `version ${count(number)} of ${count(latest)}${message ? `, ${message.role}` : ""}`;
+  return html`<div class="budget">
+    <label for="version">Version</label>
+    <input id="version" type="range" min="0" max=${latest} value=${number} aria-valuetext=${text} onInput=${(event) => set(event.target.value)} />
+    <${Field} label="or a time" value=${at} set=${set} />
+    ${view.at && html`<button type="button" onClick=${() => change({ at: "" })}>To the latest</button>`}
+  </div>`;
+}
+
+/** The members of the policy; what is not chosen here is as the context has it, and what counted stands beside it. */
+export function Policy({ context, answer, view, change }) {
+  const stored = view.policy === "none" ? {} : context.policy;
+  const counted = answer?.policy ?? {};
+  const set = (name) => (value) => change({ [name]: value });
+  const keep = (member) => (member ? member.keepTokens : "off");
+  const due = (member) => (member ? `${member.threshold},${member.keepTokens}` : "off");
+  const effect = (value, given) => value !== undefined && String(value) !== given && html`<small>counts as ${String(value)}</small>`;
+  const flags = ["true", "false"];
+  return html`<fieldset class="policy">
+    <legend>Policy</legend>
+    <${Choice} label="keepPreamble" value=${view.keepPreamble} set=${set("keepPreamble")} stored=${stored.keepPreamble ?? false} options=${flags} />
+    <${Choice} label="keepRequest" value=${view.keepRequest} set=${set("keepRequest")} stored=${stored.keepRequest ?? false} options=${flags} />
+    <${Choice} label="startOn" value=${view.startOn} set=${set("startOn")} stored=${stored.startOn ?? "any"} options=${["any", "user"]} />
+    <${Field} label="step" value=${view.step} set=${set("step")} inputmode="numeric" placeholder=${`as stored: ${stored.step ?? 0}`} effect=${effect(counted.step, view.step || String(stored.step ?? 0))} />
+    <${Field} label="clearToolResults" value=${view.clearToolResults} set=${set("clearToolResults")} placeholder=${`as stored: ${keep(stored.clearToolResults)}`} effect=${effect(answer && keep(counted.clearToolResults), view.clearToolResults || keep(stored.clearToolResults))} />
+    <${Field} label="compactionDue" value=${view.compactionDue} set=${set("compactionDue")} placeholder=${`as stored: ${due(stored.compactionDue)}`} />
+    <label class="check">
+      <input type="checkbox" checked=${view.policy === "none"} onChange=${(event) => change({ policy: event.target.checked ? "none" : "" })} />
+      <span>without the stored policy</span>
+    </label>
+    <button type="button" onClick=${() => change({ keepPreamble: "", keepRequest: "", startOn: "", step: "", clearToolResults: "", compactionDue: "", policy: "" })}>As stored</button>
+  </fieldset>`;
+}

@@ -1,0 +1,120 @@
+// What each call of the model was sent, as a sawtooth over the versions, and where the provider's prompt cache was lost.
+
+import { html, useEffect, useMemo, useState } from "./preact.js";
+import { readFigures } from "./service.js";
+import { windowQuery } from "./view.js";
+import { count, many } from "./words.js";
+
+// Calls that are asked for: each is a request for figures, of about two milliseconds.
+const MOST = 100;
+
+// What providers charge for input that they have in their cache, as a part of the price.
+const CACHED_PRICE = 0.1;
+
+// The chart's units: a call's width, and the height of a full budget.
+const WIDTH = 8;
+const HEIGHT = 100;
+
+/** The versions at which the model was called up to a version: those before an assistant's message, and that itself. */
+function callsUpTo(thread, version) {
+  const calls = version >= thread.first ? [version] : [];
+  for (let at = Math.min(version, thread.last) - 1; at >= Math.max(thread.first, 1) && calls.length < MOST; at--) {
+    if (thread.at(at + 1).role === "assistant") calls.push(at);
+  }
+  return calls.reverse();
+}
+
+/** What a window begins with: two that begin alike have the same, and then the later one goes on where the other ends. */
+const opening = (figures) => JSON.stringify([figures.preambleCount, figures.compaction, figures.requestVersion, figures.firstVersion, figures.clearedCount]);
+
+/** Of each call its figures, and the tokens that the provider has in its cache from the call before; null for the first. */
+export function cachedOf(calls, thread) {
+  return calls.map((figures, index) => {
+    const before = calls[index - 1];
+    if (!before) return { figures, kept: null, cached: 0 };
+    const kept = opening(before) === opening(figures);
+    const head = before.preambleCount === figures.preambleCount ? thread.tokens(1, figures.preambleCount) : 0;
+    return { figures, kept, cached: kept ? before.usedTokens : head };
+  });
+}
+
+/** The calls' figures: `{calls, done, error}`, asked for anew once the view has been still for a moment. */
+function useCalls(id, view, thread, version, ready) {
+  const [state, set] = useState({});
+  const versions = ready ? callsUpTo(thread, version) : [];
+  const asked = JSON.stringify([id, { ...windowQuery(view), at: "" }, versions]);
+  useEffect(() => {
+    if (!versions.length) return undefined;
+    const control = new AbortController();
+    const timer = setTimeout(async () => {
+      const calls = [];
+      try {
+        await readFigures(id, versions.map((at) => ({ ...windowQuery(view), at })), control.signal, (index, figures) => (calls[index] = figures));
+        if (!control.signal.aborted) set({ asked, calls });
+      } catch (error) {
+        if (!control.signal.aborted) set({ asked, error });
+      }
+    }, 250);
+    return () => {
+      clearTimeout(timer);
+      control.abort();
+    };
+  }, [asked]);
+  return { ...state, stale: state.asked !== asked };
+}
+
+/** The section; `version` is that of the window that is shown. */
+export function History({ id, view, thread, version, ready, change }) {
+  const { calls, error, stale } = useCalls(id, view, thread, version, ready);
+  // Made once for an answer: a slider that moves renders this page a hundred times.
+  const chart = useMemo(() => calls && html`<${Chart} calls=${cachedOf(calls, thread)} change=${change} />`, [calls, thread]);
+  return html`<section aria-labelledby="history-title">
+    <h2 id="history-title">What each model call was sent</h2>
+    ${error && html`<p class="problem">${error.message}</p>`}
+    ${!calls && !error && html`<p>Asking …</p>`}
+    ${calls && html`<div class=${stale ? "stale" : ""}>${chart}</div>`}
+  </section>`;
+}
+
+function Chart({ calls, change }) {
+  const sent = calls.reduce((sum, { figures }) => sum + figures.usedTokens, 0);
+  const cached = calls.reduce((sum, call) => sum + call.cached, 0);
+  const lost = calls.filter(({ kept }) => kept === false).length;
+  const kept = calls.filter(({ kept: was }) => was).length;
+  const paid = sent - cached * (1 - CACHED_PRICE);
+  const most = Math.max(...calls.map(({ figures }) => Math.max(figures.usedTokens, figures.budget)));
+  const height = (tokens) => (HEIGHT * tokens) / most;
+  const summary = `${many(calls.length, "call")} were sent ${many(sent, "token")}. The prompt cache was kept ${many(kept, "time")} and lost ${many(lost, "time")}; with cached input at a tenth this costs as much as ${many(Math.round(paid), "token")}.`;
+  return html`<p>${summary}</p>
+    <svg class="sawtooth" viewBox=${`0 0 ${calls.length * WIDTH} ${HEIGHT + 6}`} preserveAspectRatio="none" role="img" aria-label=${`Tokens sent by each call. ${summary}`}>
+      ${calls.map(({ figures, cached: part, kept: was }, index) => {
+        const top = HEIGHT + 6 - height(figures.usedTokens);
+        return html`<g class="call" onClick=${() => change({ at: String(figures.version) })}>
+          <title>${`version ${figures.version}: ${many(figures.usedTokens, "token")}, ${was === null ? "the first shown" : was ? "cache kept" : "cache lost"}`}</title>
+          <rect class="all" x=${index * WIDTH} y="0" width=${WIDTH} height=${HEIGHT + 6} />
+          <rect class="new" x=${index * WIDTH + 1} y=${top} width=${WIDTH - 2} height=${height(figures.usedTokens - part)} />
+          <rect class="cached" x=${index * WIDTH + 1} y=${top + height(figures.usedTokens - part)} width=${WIDTH - 2} height=${height(part)} />
+          ${was === false && html`<rect class="lost" x=${index * WIDTH + 1} y="0" width=${WIDTH - 2} height="4" />`}
+        </g>`;
+      })}
+    </svg>
+    <ul class="legend">
+      <li><span class="swatch cached"></span>in the cache from the call before</li>
+      <li><span class="swatch new"></span>paid in full</li>
+      <li><span class="swatch lost"></span>the window begins anew: cache lost</li>
+    </ul>
+    <details>
+      <summary>As a table</summary>
+      <div class="scroll" tabindex="0" role="region" aria-label="Calls">
+        <table>
+          <thead><tr><th scope="col">Version</th><th scope="col">Sent</th><th scope="col">Run from</th><th scope="col">Cache</th></tr></thead>
+          <tbody>${calls.map(({ figures, kept: was, cached: part }) => html`<tr>
+            <td><button type="button" class="link" onClick=${() => change({ at: String(figures.version) })}>${figures.version}</button></td>
+            <td>${count(figures.usedTokens)}</td>
+            <td>${figures.firstVersion ?? "none"}</td>
+            <td>${was === null ? "first" : was ? `kept, ${count(part)}` : part ? `lost but for ${count(part)}` : "lost"}</td>
+          </tr>`)}</tbody>
+        </table>
+      </div>
+    </details>`;
+}

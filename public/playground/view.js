@@ -1,0 +1,51 @@
+// What is looked at, in the address behind the #: a context, and the parameters of a window under the API's own names.
+// A link holds all of the view, and never the key; what stands behind the # is not sent to any server.
+
+import { useEffect, useState } from "./preact.js";
+
+/** The members of a policy that a window's request may override, as the API takes them. */
+export const POLICY = ["keepPreamble", "keepRequest", "startOn", "step", "clearToolResults", "compactionDue", "policy"];
+
+const NAMES = ["context", "budget", "at", ...POLICY, "format", "message"];
+
+/** The budget of a context whose policy has none, in tokens. */
+export const DEFAULT_BUDGET = 8000;
+
+/** The view in a fragment: the names it knows, once each; anything else is passed over. */
+export function parseView(fragment) {
+  const given = new URLSearchParams(fragment.replace(/^#/, ""));
+  return Object.fromEntries(NAMES.filter((name) => given.get(name)).map((name) => [name, given.get(name)]));
+}
+
+/** The fragment of a view. */
+export function fragmentOf(view) {
+  return `#${new URLSearchParams(NAMES.filter((name) => view[name]).map((name) => [name, view[name]]))}`;
+}
+
+/** The query of a view's window. */
+export function windowQuery(view) {
+  return Object.fromEntries(["budget", "at", ...POLICY].filter((name) => view[name]).map((name) => [name, view[name]]));
+}
+
+/** The view, and what changes members of it: a new context is a new entry in the history, all else replaces this one. */
+export function useView() {
+  const [view, set] = useState(() => parseView(location.hash));
+  useEffect(() => {
+    const moved = () => set(parseView(location.hash));
+    addEventListener("hashchange", moved);
+    addEventListener("popstate", moved);
+    return () => {
+      removeEventListener("hashchange", moved);
+      removeEventListener("popstate", moved);
+    };
+  }, []);
+  const change = (members) =>
+    set((now) => {
+      const next = parseView(fragmentOf({ ...now, ...members }));
+      const fragment = fragmentOf(next);
+      if (next.context !== now.context) history.pushState(null, "", fragment);
+      else history.replaceState(null, "", fragment);
+      return next;
+    });
+  return [view, change];
+}
