@@ -9,7 +9,8 @@ import { Forks } from "./forks.js";
 import { History } from "./history.js";
 import { List } from "./list.js";
 import { Message } from "./message.js";
-import { Copy, Request } from "./request.js";
+import { Copy, Trouble } from "./pieces.js";
+import { Request } from "./request.js";
 import { Legend, Ribbon } from "./ribbon.js";
 import { useKey } from "./service.js";
 import { useThread } from "./thread.js";
@@ -48,12 +49,6 @@ function Top({ view, change, next }) {
   </header>`;
 }
 
-/** What went wrong, and what to do. */
-function Trouble({ error, again }) {
-  const what = error.status === 401 ? "This service wants a key: type it above." : error.message;
-  return html`<p class="problem" role="alert">${what} ${again && error.status !== 401 && html`<button type="button" onClick=${again}>Try again</button>`}</p>`;
-}
-
 /** Reads a sum out once it has been still: while a slider moves, a screen reader would never come to an end. */
 function Said({ text }) {
   const [said, say] = useState("");
@@ -75,7 +70,7 @@ function Workbench({ view, change, turn, next, following }) {
 
   const known = useMemo(() => {
     if (!answer) return undefined;
-    const shown = shownIn(answer);
+    const shown = shownIn(answer, thread);
     const standings = new Map();
     const stand = (version) => {
       if (!standings.has(version)) standings.set(version, standing(answer, shown, thread, version, answer.version));
@@ -85,7 +80,7 @@ function Workbench({ view, change, turn, next, following }) {
   }, [answer, thread]);
   const stand = known?.stand ?? (() => NOTHING);
   const opening = answer?.firstVersion ?? Math.min(answer?.version ?? thread.last, thread.last);
-  const [comes, goes] = useMemo(() => (answer ? steps(answer, thread) : [null, null]), [answer, thread]);
+  const [comes, goes] = useMemo(() => (known ? steps(answer, known.shown, thread) : [null, null]), [known]);
   const sum = answer ? `${many(answer.data.length, "message")} of ${count(answer.version)}, ${count(answer.usedTokens)} of ${many(answer.budget, "token")}` : "";
   const parts = { id, view, thread, change, select, turn };
 
@@ -112,7 +107,7 @@ function Workbench({ view, change, turn, next, following }) {
           <${Legend} />
           <div class="thread">
             <${List} thread=${thread} stand=${stand} selected=${selected} select=${select} opening=${opening} />
-            ${selected && known ? html`<${Message} ...${parts} answer=${answer} version=${selected} stand=${stand} />` : html`<p class="hint">Choose a message to see why it is in the window or out of it.</p>`}
+            ${selected && known ? html`<${Message} ...${parts} answer=${answer} shown=${known.shown} version=${selected} stand=${stand} />` : html`<p class="hint">Choose a message to see why it is in the window or out of it.</p>`}
           </div>`
         : html`<p>${loading ? "Loading …" : "It has no messages yet."}</p>`}
     </section>
@@ -126,11 +121,11 @@ function Workbench({ view, change, turn, next, following }) {
 }
 
 /** The budgets at which the next older unit comes in, and at which the oldest of the run goes out; null for neither. */
-function steps(answer, thread) {
+function steps(answer, shown, thread) {
   const first = answer.firstVersion;
   if (first === null) return [null, null];
   const covered = Math.max(answer.compaction?.throughVersion ?? 0, answer.preambleCount);
-  const comes = first - 1 > covered && thread.at(first - 1) ? Math.max(needed(answer, thread, first - 1), answer.budget + 1) : null;
+  const comes = first - 1 > covered && thread.at(first - 1) ? Math.max(needed(answer, shown, thread, first - 1), answer.budget + 1) : null;
   const goes = answer.usedTokens > 1 ? answer.usedTokens - 1 : null;
   return [comes, goes];
 }

@@ -1,6 +1,7 @@
 // Where a view begins: a context that is there, the sample, or a transcript that is pasted.
 
 import { html, useEffect, useState } from "./preact.js";
+import { Trouble } from "./pieces.js";
 import { API, call } from "./service.js";
 import { fragmentOf } from "./view.js";
 import { FORMATS, count, many } from "./words.js";
@@ -89,9 +90,9 @@ export function formatOf(messages) {
 }
 
 /** Makes a context of what was pasted. Should an append fail, the context is deleted: all is stored, or nothing. */
-async function store(text, format, name, each) {
+async function store(text, format, each) {
   const { system, messages } = parsePasted(text);
-  const { data: context } = await call("POST", API, { body: { name: name || "Pasted" }, idempotencyKey: newKey() });
+  const { data: context } = await call("POST", API, { body: { name: "Pasted" }, idempotencyKey: newKey() });
   try {
     if (system) await append(context.id, "kata", [{ role: "system", content: system }], newKey());
     await append(context.id, format || formatOf(messages), messages, newKey(), (sent) => each(`${count(sent)} of ${many(messages.length, "message")} …`));
@@ -104,6 +105,7 @@ async function store(text, format, name, each) {
 
 function Paste({ opened }) {
   const [text, write] = useState("");
+  const [file, take] = useState();
   const [format, choose] = useState("");
   const [said, say] = useState("");
   const [busy, work] = useState(false);
@@ -112,8 +114,9 @@ function Paste({ opened }) {
     work(true);
     say("Storing …");
     try {
-      if (text.length > MOST_PASTED) throw new Error(`This has ${count(text.length)} characters, and this page takes ${count(MOST_PASTED)}: use scripts/load.py.`);
-      opened(await store(text, format, "", say));
+      const given = text || ((await file?.text()) ?? "");
+      if (given.length > MOST_PASTED) throw new Error(`This has ${count(given.length)} characters, and this page takes ${count(MOST_PASTED)}: use scripts/load.py.`);
+      opened(await store(given, format, say));
     } catch (error) {
       say(error.message);
     }
@@ -122,8 +125,9 @@ function Paste({ opened }) {
   return html`<form onSubmit=${submit}>
     <h2>Paste a transcript</h2>
     <label><span>A list of messages as JSON, or a provider's request</span>
-      <textarea rows="6" spellcheck=${false} value=${text} onInput=${(event) => write(event.target.value)} required></textarea>
+      <textarea rows="6" spellcheck=${false} value=${text} onInput=${(event) => write(event.target.value)}></textarea>
     </label>
+    <label><span>or a file of it, quicker where it is large</span><input type="file" onChange=${(event) => take(event.target.files[0])} /></label>
     <label><span>Format</span>
       <select value=${format} onChange=${(event) => choose(event.target.value)}>
         <option value="">told by its members</option>
@@ -167,7 +171,7 @@ export function Begin({ opened, turn }) {
     </section>
     <section>
       <h2>Open a context</h2>
-      ${error && html`<p class="problem">${error.message}</p>`}
+      ${error && html`<${Trouble} error=${error} />`}
       ${contexts && !contexts.length && html`<p>There is none yet.</p>`}
       <ul class="cards">
         ${contexts?.map((context) => html`<li key=${context.id}><a href=${fragmentOf({ context: context.id })}><bdi>${context.name ?? context.externalId ?? context.id}</bdi></a> <small>${many(context.latestVersion, "message")}, ${many(context.totalTokens, "token")}</small></li>`)}

@@ -1,8 +1,8 @@
 // The compactions of a context, which one is in force in the window that is shown, and when the next is due.
 
 import { html, useEffect, useState } from "./preact.js";
+import { Text, Trouble } from "./pieces.js";
 import { API, call, readWindow } from "./service.js";
-import { Text } from "./message.js";
 import { count, many } from "./words.js";
 
 /** The newest compactions of a context: `{compactions, more, error}`. */
@@ -59,7 +59,7 @@ export function Compactions({ id, answer, thread, shown, turn, select, change })
   return html`<section aria-labelledby="compactions-title">
     <h2 id="compactions-title">Compactions</h2>
     <${Due} ...${{ id, answer, thread, shown, change }} />
-    ${error && html`<p class="problem">${error.message}</p>`}
+    ${error && html`<${Trouble} error=${error} />`}
     ${compactions && !compactions.length && html`<p>None has been made.</p>`}
     <ul class="cards">
       ${compactions?.map((made) => html`<li key=${made.number}>

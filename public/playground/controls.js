@@ -32,7 +32,8 @@ function Choice({ label, value, set, stored, options, effect }) {
 
 /** The slider of the budget: Page Up and Page Down go to where a unit comes in or goes out. */
 export function Budget({ answer, thread, view, change, next, before }) {
-  const budget = Number(view.budget || answer?.budget || 0);
+  // A link may say what is no number; the service refuses that, and the slider stays where it was.
+  const budget = Number(view.budget) || answer?.budget || 0;
   const most = Math.max(answer?.totalTokens ?? 0, budget, 100);
   const set = (tokens) => change({ budget: String(Math.max(Math.round(tokens), 1)) });
   const keys = (event) => {
@@ -45,7 +46,7 @@ export function Budget({ answer, thread, view, change, next, before }) {
   return html`<div class="budget">
     <label for="budget">Budget</label>
     <input id="budget" type="range" min="1" max=${most} value=${budget} aria-valuetext=${text} onInput=${(event) => set(Number(event.target.value))} onKeyDown=${keys} />
-    <${Field} label="tokens" type="number" min="1" value=${String(budget)} set=${(value) => change({ budget: value })} />
+    <${Field} label="tokens" inputmode="numeric" value=${view.budget ?? String(budget)} set=${(value) => change({ budget: value })} />
     ${next !== null && html`<button type="button" onClick=${() => set(next)}>The next unit needs ${count(Math.max(next - budget, 1))} more</button>`}
   </div>`;
 }

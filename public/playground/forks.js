@@ -1,6 +1,7 @@
 // The forks around a context as a tree: its ancestors above it, what was forked of each below.
 
 import { html, useEffect, useState } from "./preact.js";
+import { Trouble } from "./pieces.js";
 import { API, call } from "./service.js";
 import { fragmentOf } from "./view.js";
 import { many } from "./words.js";
@@ -72,7 +73,7 @@ export function Forks({ context, view, turn }) {
   const { root, error } = state;
   return html`<section aria-labelledby="forks-title">
     <h2 id="forks-title">Forks</h2>
-    ${error && html`<p class="problem">${error.message}</p>`}
+    ${error && html`<${Trouble} error=${error} />`}
     ${root && !root.forks.size && html`<p>It is no fork, and has none.</p>`}
     ${root?.forks.size > 0 && html`<ul class="tree"><${Node} key=${root.context.id} node=${root} current=${context.id} view=${view} /></ul>`}
   </section>`;

@@ -1,6 +1,7 @@
 // What each call of the model was sent, as a sawtooth over the versions, and where the provider's prompt cache was lost.
 
 import { html, useEffect, useMemo, useState } from "./preact.js";
+import { Trouble } from "./pieces.js";
 import { readFigures } from "./service.js";
 import { windowQuery } from "./view.js";
 import { count, many } from "./words.js";
@@ -70,7 +71,7 @@ export function History({ id, view, thread, version, ready, change }) {
   const chart = useMemo(() => calls && html`<${Chart} calls=${cachedOf(calls, thread)} change=${change} />`, [calls, thread]);
   return html`<section aria-labelledby="history-title">
     <h2 id="history-title">What each model call was sent</h2>
-    ${error && html`<p class="problem">${error.message}</p>`}
+    ${error && html`<${Trouble} error=${error} />`}
     ${!calls && !error && html`<p>Asking …</p>`}
     ${calls && html`<div class=${stale ? "stale" : ""}>${chart}</div>`}
   </section>`;

@@ -1,28 +1,17 @@
 // One message: all that is stored of it, why it is in the window or out of it, and what would keep it in.
 
 import { html, useEffect, useState } from "./preact.js";
+import { Text } from "./pieces.js";
 import { readFigures } from "./service.js";
 import { windowQuery } from "./view.js";
 import { remedies } from "./why.js";
 import { holds } from "./windows.js";
 import { KINDS, count, kindOf, many } from "./words.js";
 
-// Characters of a text that are shown unasked: the browser lays out a megabyte in seconds.
-const MOST = 8000;
-
-/** A text as it is, cut until somebody wants all of it. */
-export function Text({ text, label }) {
-  const [whole, all] = useState(false);
-  useEffect(() => all(false), [text]);
-  const cut = text.length > MOST && !whole;
-  return html`<pre tabindex="0" role="region" aria-label=${label}>${cut ? text.slice(0, MOST) : text}</pre>
-    ${cut && html`<p><button type="button" onClick=${() => all(true)}>Show all ${count(text.length)} characters</button></p>`}`;
-}
-
 /** What would keep a version in: each asked of the service, so that what is shown is what would be. */
-function Remedies({ id, view, answer, thread, version, change }) {
+function Remedies({ id, view, answer, shown, thread, version, change }) {
   const [kept, keep] = useState({});
-  const tried = remedies(answer, thread, version, view);
+  const tried = remedies(answer, shown, thread, version, view);
   const asked = JSON.stringify([id, version, windowQuery(view), tried]);
   useEffect(() => {
     const control = new AbortController();
@@ -47,7 +36,7 @@ function Remedies({ id, view, answer, thread, version, change }) {
 }
 
 /** The message of a version, and where it stands. */
-export function Message({ id, view, answer, thread, version, stand, select, change }) {
+export function Message({ id, view, answer, shown, thread, version, stand, select, change }) {
   const message = thread.at(version);
   const standing = stand(version);
   const content = typeof message.content === "string" ? message.content : JSON.stringify(message.content, null, 2);
@@ -56,7 +45,7 @@ export function Message({ id, view, answer, thread, version, stand, select, chan
   return html`<section class="message" aria-labelledby="message-title">
     <h2 id="message-title">Message ${version}: ${KINDS[kindOf(message)] ?? message.role}</h2>
     <p class=${`standing ${standing.place}`}><strong>${out || standing.place === "covered" ? "Not in this window" : standing.place === "later" ? "Not yet there" : "In this window"}.</strong> ${standing.why}</p>
-    ${out && html`<${Remedies} ...${{ id, view, answer, thread, version, change }} />`}
+    ${out && html`<${Remedies} ...${{ id, view, answer, shown, thread, version, change }} />`}
     <dl>
       <dt>Tokens</dt><dd>${count(message.tokenCount)}</dd>
       <dt>Stored</dt><dd><time datetime=${message.createdAt}>${message.createdAt.replace("T", " ").slice(0, 19)} UTC</time></dd>

@@ -5,8 +5,8 @@ import { count, many } from "./words.js";
 // Tokens that the service counts for a cleared result.
 const CLEARED = 4;
 
-/** The tokens that the window would have if it opened with the unit of a version before its run. */
-export function needed(answer, thread, version) {
+/** The budget that the window would need to open with the unit of a version before its run, in tokens. */
+export function needed(answer, shown, thread, version) {
   const first = answer.firstVersion ?? thread.last + 1;
   const opening = thread.unit(version);
   let tokens = thread.tokens(opening, first - 1);
@@ -19,7 +19,7 @@ export function needed(answer, thread, version) {
   // What stands in the head already is not counted twice.
   const request = answer.requestVersion;
   if (request !== null && request >= opening) tokens -= thread.at(request)?.tokenCount ?? 0;
-  return answer.usedTokens + tokens;
+  return answer.usedTokens + shown.leftOut + tokens;
 }
 
 /**
@@ -42,7 +42,7 @@ export function standing(answer, shown, thread, version, latest) {
       : "It answers no call of the 1,000 messages before it. A provider refuses an answer without its call.";
     return { place: "out", word: call ? `its call ${call} is out` : "no call", why };
   }
-  return outside(answer, thread, version, first);
+  return outside(answer, shown, thread, version, first);
 }
 
 function inside(answer, shown, version) {
@@ -57,13 +57,13 @@ function inside(answer, shown, version) {
   return { place: "in", word: "in", why: `The run, the newest messages, opens with message ${answer.firstVersion} and has it.` };
 }
 
-function outside(answer, thread, version, first) {
-  const tokens = needed(answer, thread, version);
+function outside(answer, shown, thread, version, first) {
+  const tokens = needed(answer, shown, thread, version);
   const { budget, policy } = answer;
   if (tokens > budget) {
     const opening = thread.unit(version);
     const from = opening === version ? "it" : `its unit, which begins with message ${opening},`;
-    const why = `The budget. With ${from} and all that follows the window would have ${count(tokens)} tokens, and it may have ${count(budget)}: ${many(tokens - budget, "token")} too many.`;
+    const why = `The budget. With ${from} and all that follows the window would need ${count(tokens)} tokens, and it may have ${count(budget)}: ${many(tokens - budget, "token")} too many.`;
     return { place: "out", word: `${count(tokens)} of ${count(budget)} with it`, why };
   }
   if (answer.tokensToEdge === null) {
@@ -77,7 +77,7 @@ function outside(answer, thread, version, first) {
 }
 
 /** What could keep a version in the window, as changes of the view: asked of the service, so each is a fact. */
-export function remedies(answer, thread, version, view) {
+export function remedies(answer, shown, thread, version, view) {
   const { policy } = answer;
   const tried = [];
   const add = (words, change) => tried.push({ words, change: { ...change } });
@@ -90,7 +90,7 @@ export function remedies(answer, thread, version, view) {
     add(`clearToolResults=${keep}`, { clearToolResults: keep });
   }
   if (policy.step || policy.startOn === "user") add("neither step nor startOn=user", { step: "0", startOn: "any" });
-  const tokens = String(Math.max(needed(answer, thread, version), answer.budget + 1));
+  const tokens = String(Math.max(needed(answer, shown, thread, version), answer.budget + 1));
   add(`a budget of ${count(Number(tokens))}`, { budget: tokens });
   if (policy.step || policy.startOn === "user") {
     add(`a budget of ${count(Number(tokens))} and no step`, { budget: tokens, step: "0", startOn: "any" });

@@ -40,8 +40,11 @@ export function holds(figures, thread, version) {
   return thread.at(version)?.role !== "tool" || thread.call(version) >= figures.firstVersion;
 }
 
-/** The versions that a window holds, of which some are cleared; and its version, that of the newest message it knows. */
-export function shownIn(answer) {
+/**
+ * The versions that a window holds, of which some are cleared; its summary; and the tokens of the answers in the run's
+ * range that it leaves out for want of their calls, which count in the budget all the same.
+ */
+export function shownIn(answer, thread) {
   const versions = new Set();
   const cleared = new Set();
   for (const message of answer.data) {
@@ -49,5 +52,9 @@ export function shownIn(answer) {
     versions.add(message.version);
     if (message.cleared) cleared.add(message.version);
   }
-  return { versions, cleared, summary: answer.data.find((message) => message.compactionNumber) };
+  let leftOut = 0;
+  for (let version = answer.firstVersion ?? Infinity; version <= answer.version; version++) {
+    if (!versions.has(version)) leftOut += thread.at(version)?.tokenCount ?? 0;
+  }
+  return { versions, cleared, leftOut, summary: answer.data.find((message) => message.compactionNumber) };
 }

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from scripts import vendor
 
@@ -29,6 +29,7 @@ document.addEventListener("securitypolicyviolation", (event) =>
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
+    expect.set_options(timeout=TIMEOUT)
     with sync_playwright() as playwright:
         # Its sandbox refuses to run as root.
         arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
@@ -42,22 +43,25 @@ type Open = Callable[..., Page]
 
 @pytest.fixture
 def open_page(browser: Browser, url: str) -> Iterator[Open]:
-    """Opens a path in a browser that nobody has used, `width` pixels wide, and in `color_scheme` dark or light."""
+    """Opens a path in a browser that nobody has used, `width` pixels wide, and in `color_scheme` dark or light.
+
+    The server is that of the tests, unless `origin` names another.
+    """
     contexts: list[BrowserContext] = []
     faults: list[str] = []
 
-    def watched(page: Page) -> None:
+    def watch(page: Page, origin: str) -> None:
         page.on("pageerror", lambda error: faults.append(f"error: {error}"))
         # What the service refuses is shown by the page, and said in the console by the browser as well.
         page.on("console", lambda text: faults.append(text.text) if _bad(text.type, text.text) else None)
-        page.on("request", lambda request: faults.append(request.url) if _foreign(request.url, url) else None)
+        page.on("request", lambda request: faults.append(request.url) if _foreign(request.url, origin) else None)
 
-    def open_page(path: str, *, width: int = 1280, height: int = 900, **options: Any) -> Page:
-        context = browser.new_context(base_url=url, viewport={"width": width, "height": height}, **options)
+    def open_page(path: str, *, origin: str = url, width: int = 1280, height: int = 900, **options: Any) -> Page:
+        context = browser.new_context(base_url=origin, viewport={"width": width, "height": height}, **options)
         contexts.append(context)
         context.set_default_timeout(TIMEOUT)
         context.add_init_script(WATCH)
-        context.on("page", watched)
+        context.on("page", lambda page: watch(page, origin))
         page = context.new_page()
         page.goto(path)
         return page
@@ -74,8 +78,8 @@ def _bad(kind: str, text: str) -> bool:
     return kind in {"error", "warning"} and not text.startswith("Failed to load resource: the server responded with")
 
 
-def _foreign(address: str, url: str) -> bool:
-    return urlsplit(address)[:2] != urlsplit(url)[:2] and not address.startswith(("data:", "blob:"))
+def _foreign(address: str, origin: str) -> bool:
+    return urlsplit(address)[:2] != urlsplit(origin)[:2] and not address.startswith(("data:", "blob:"))
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,30 @@
+// What several sections show: a long text, a button that copies, what went wrong.
+
+import { html, useEffect, useState } from "./preact.js";
+import { count } from "./words.js";
+
+// Characters of a text that are shown unasked: the browser lays out a megabyte in seconds.
+const MOST = 8000;
+
+/** A text as it is, cut until somebody wants all of it. */
+export function Text({ text, label }) {
+  const [whole, all] = useState(false);
+  useEffect(() => all(false), [text]);
+  const cut = text.length > MOST && !whole;
+  return html`<pre tabindex="0" role="region" aria-label=${label}>${cut ? text.slice(0, MOST) : text}</pre>
+    ${cut && html`<p><button type="button" onClick=${() => all(true)}>Show all ${count(text.length)} characters</button></p>`}`;
+}
+
+/** A button that copies a text, and says so. */
+export function Copy({ text, words }) {
+  const [said, say] = useState("");
+  useEffect(() => say(""), [text]);
+  const copy = () => navigator.clipboard.writeText(text).then(() => say("Copied"), () => say("The browser does not allow it: select the text"));
+  return html`<span class="copy"><button type="button" onClick=${copy}>${words}</button> <span role="status">${said}</span></span>`;
+}
+
+/** What went wrong, and what to do; read out at once where `again` can mend it, as a part of the page never is. */
+export function Trouble({ error, again }) {
+  const what = error.status === 401 ? "This service wants a key: type it above." : error.message;
+  return html`<p class="problem" role=${again && "alert"}>${what} ${again && error.status !== 401 && html`<button type="button" onClick=${again}>Try again</button>`}</p>`;
+}
