@@ -1,16 +1,30 @@
 """The command: `python -m scripts.openapi`."""
 
 import json
+from pathlib import Path
 
+from scripts.openapi import llms
 from scripts.openapi.document import document
+from scripts.openapi.reference import Reference
 from scripts.stack.router import ROOT
 
 PATH = ROOT / "public" / "openapi.json"
 
 
+def files() -> dict[Path, str]:
+    """What is published of the document, by where it is."""
+    made = document()
+    return {
+        PATH: json.dumps(made, indent=2, ensure_ascii=False) + "\n",
+        ROOT / "public" / "docs" / "index.html": Reference(made).page(),
+        ROOT / "public" / "llms.txt": llms.text(made),
+    }
+
+
 def main() -> None:
     """The command."""
-    PATH.write_text(json.dumps(document(), indent=2, ensure_ascii=False) + "\n")
+    for path, text in files().items():
+        path.write_text(text)
 
 
 if __name__ == "__main__":
