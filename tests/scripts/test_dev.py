@@ -142,7 +142,7 @@ class TestServing:
     def test_answers_with_the_static_files_and_headers_of_production(self, start: Start, database_url: str) -> None:
         server = start(DATABASE_URL=database_url)
 
-        answers = [server.get(path) for path in ("/index.txt", "/api/v1/%63ontexts", "/nothing")]
+        answers = [server.get(path) for path in ("/llms.txt", "/api/v1/%63ontexts", "/nothing")]
 
         assert [answer.status_code for answer in answers] == [200, 200, 404]
         assert all(answer.headers["x-content-type-options"] == "nosniff" for answer in answers)

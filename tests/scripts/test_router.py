@@ -5,6 +5,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -397,21 +398,56 @@ class TestThisProject:
         wanted = {
             "/health": "api/health",
             "/openapi.json": "openapi.json",
+            "/llms.txt": "llms.txt",
+            "/docs": "docs/index.html",
+            "/docs/try/": "docs/try/index.html",
             "/api/v1/contexts/7/forks": "api/v1/contexts/[id]/forks",
             "/api/v1/contexts/7/forks/8": "api/not_found",
             "/nothing": "api/not_found",
         }
         assert {path: router.find("GET", path).target for path in wanted} == wanted
-        assert set(router.static) == {str(file.relative_to(ROOT / "public")) for file in (ROOT / "public").glob("*.*")}
+        files = (file for file in (ROOT / "public").rglob("*") if file.is_file())
+        assert set(router.static) == {str(file.relative_to(ROOT / "public")) for file in files}
+
+    @pytest.mark.parametrize(
+        ("path", "scripts", "trusted_types"),
+        [
+            ("/", False, False),
+            ("/api/health", False, False),
+            ("/openapi.json", False, False),
+            ("/docs-and-more", False, False),
+            ("/docs", True, True),
+            ("/docs/", True, True),
+            ("/docs/docs.css", True, True),
+            ("/docs/trying", True, True),
+            ("/docs/try", True, False),
+            ("/docs/try/", True, False),
+            ("/docs/try/init.js", True, False),
+            ("/playground", True, True),
+            ("/playground/preact.js", True, True),
+        ],
+    )
+    def test_has_one_content_security_policy_for_every_path(
+        self, path: str, scripts: bool, trusted_types: bool
+    ) -> None:
+        rules = config.read(ROOT / "vercel.json")["headers"]
+        headers = [each for rule in rules if re.match(config.pattern(rule["source"]), path) for each in rule["headers"]]
+
+        [policy] = [header["value"] for header in headers if header["key"] == "Content-Security-Policy"]
+
+        assert policy.startswith("default-src 'none'; ")
+        assert "unsafe" not in policy
+        assert ("script-src 'self'" in policy) == scripts
+        assert ("require-trusted-types-for 'script'; trusted-types 'none'" in policy) == trusted_types
+        assert ("data:" in policy) == (scripts and not trusted_types)
 
     def test_answers_every_probe_itself_and_with_its_headers(self, url: str) -> None:
-        wanted = {
-            header["key"].lower() for rule in config.read(ROOT / "vercel.json")["headers"] for header in rule["headers"]
-        }
+        first, *policies = config.read(ROOT / "vercel.json")["headers"]
+        wanted = {header["key"].lower() for header in [*first["headers"], policies[0]["headers"][0]]}
         for method, target in probes.PROBES:
             answer = probes.ask(url, method, target, {})
 
             assert answer.status < 500, (method, target)
-            # Targets that are no paths, and what the HTTP parser refuses by itself.
-            if target.startswith("/") and answer.body != b"Invalid HTTP request received.":
+            # Targets that are no paths, and what the HTTP parser refuses by itself. Redirects come before headers.
+            if answer.status != 307 and target.startswith("/") and answer.body != b"Invalid HTTP request received.":
                 assert answer.headers.keys() >= wanted, (method, target)

@@ -16,3 +16,9 @@ def test_five_minutes_for_pydantic_ai(stack: Stack, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("KATA_CONTEXT_URL", stack.url)
 
     snippets.run(ROOT / "docs/clients/pydantic-ai.md")
+
+
+def test_the_snippets_of_the_api_reference(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KATA_CONTEXT_URL", stack.url)
+
+    snippets.run(ROOT / "scripts/openapi/texts/snippets.md")

@@ -6,6 +6,11 @@ import { ROOT, running } from "./stack.js";
 
 const stack = running();
 
-for (const document of ["docs/clients/typescript.md", "clients/typescript/README.md"]) {
+const documents = [
+  "docs/clients/typescript.md",
+  "clients/typescript/README.md",
+  "scripts/openapi/texts/snippets.md",
+];
+for (const document of documents) {
   test(`${document} runs as it stands`, () => run(new URL(document, ROOT), { KATA_CONTEXT_URL: stack.url }));
 }
