@@ -29,31 +29,20 @@ def snippets() -> dict[str, dict[str, str]]:
 
 
 def curl(operation: Schema) -> str:
-    """A command for each example of a body, or else for each query of an example of an answer."""
+    """A command for each example of a body, or else for each query that an example was answered to."""
     url = operation["path"].replace("{contextId}", "$CONTEXT").replace("{number}", "1")
     method = operation["method"].upper()
     option = "" if method in {"GET", "POST"} else f"-X {method} "
-    if "requestBody" in operation:
-        asked = [
-            (example["summary"], "", f" \\\n  -H 'Content-Type: application/json' \\\n  -d {quoted(example['value'])}")
-            for example in _examples(operation["requestBody"])
-        ]
-    else:
-        asked = [(summary, f"?{query}" if query else "", "") for query, summary in _queries(operation).items()]
-    commands = [f'curl {option}"$KATA{url}{query}"{body}' for _, query, body in asked]
-    if len(asked) == 1:
-        return commands[0]
-    return "\n\n".join(f"# {summary}\n{command}" for (summary, _, _), command in zip(asked, commands, strict=True))
-
-
-def _queries(operation: Schema) -> dict[str, str]:
-    """Each query that the first answer's examples were asked with, percent-encoded, and what it shows."""
-    queries: dict[str, str] = {}
-    for example in _examples(next(iter(operation["responses"].values()))):
+    sent = operation.get("requestBody")
+    commands: dict[str, str] = {}
+    for example in _examples(sent or next(iter(operation["responses"].values()))):
         asked = QUERY.match(example["summary"])
-        said = example["summary"][asked.end() :].lstrip(", ") if asked else example["summary"]
-        queries.setdefault(quote(asked[1], safe="=&") if asked else "", said or f"with {asked[1]}" if asked else said)
-    return queries
+        query = f"?{quote(asked[1], safe='=&')}" if asked and not sent else ""
+        body = f" \\\n  -H 'Content-Type: application/json' \\\n  -d {quoted(example['value'])}" if sent else ""
+        commands.setdefault(f'curl {option}"$KATA{url}{query}"{body}', "" if query else f"# {example['summary']}\n")
+    if len(commands) == 1:
+        return next(iter(commands))
+    return "\n\n".join(f"{comment}{command}" for command, comment in commands.items())
 
 
 def _examples(body: Schema) -> list[Schema]:
