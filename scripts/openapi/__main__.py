@@ -1,5 +1,6 @@
 """The command: `python -m scripts.openapi`."""
 
+import argparse
 import json
 from pathlib import Path
 
@@ -23,6 +24,8 @@ def files() -> dict[Path, str]:
 
 def main() -> None:
     """The command."""
+    about = "Writes openapi.json, llms.txt and the API reference into public/."
+    argparse.ArgumentParser(prog="python -m scripts.openapi", description=about).parse_args()
     for path, text in files().items():
         path.write_text(text)
 
