@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Page
@@ -30,14 +31,14 @@ def test_only_tables_are_wider_than_the_screen(open_page: Open, width: int) -> N
     assert found.evaluate_all("(all) => all.filter((each) => each.scrollWidth > each.clientWidth).length") == 0
 
 
-def test_needs_no_javascript_and_three_requests(open_page: Open) -> None:
+def test_needs_no_javascript_and_little_more_than_a_style_sheet(open_page: Open) -> None:
     page = open_page("/docs", java_script_enabled=False)
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
+    asked: set[str] = set()
+    page.on("request", lambda request: asked.add(urlsplit(request.url).path))
     page.reload()
 
     assert page.get_by_role("heading", level=1).inner_text() == "API reference"
-    assert len(asked) <= 3
+    assert asked - {"/docs/icon.svg"} == {"/docs", "/docs/docs.css"}
 
 
 def test_leads_from_the_contents_to_an_operation(open_page: Open) -> None:
