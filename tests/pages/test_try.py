@@ -7,6 +7,9 @@ from playwright.sync_api import Locator, Page
 
 from tests.pages.conftest import Open
 
+# Rules of axe that Swagger UI 5.35 breaks: light greys, buttons within buttons, h4 behind h2, what is outside of its main.
+SWAGGERS = {"color-contrast", "nested-interactive", "heading-order", "region"}
+
 KEY = "a-key-that-is-typed-in"
 
 
@@ -67,8 +70,7 @@ def test_has_no_faults_but_those_of_swagger_ui(
     page = open_page("/docs/try", color_scheme=color_scheme)
     page.locator("#operations-Health-getHealth").wait_for()
 
-    page.evaluate("document.querySelector('#swagger').replaceChildren()")
-    assert axe(page) == []
+    assert {fault.partition(":")[0] for fault in axe(page)} <= SWAGGERS
 
 
 def test_leads_back_to_the_reference(open_page: Open) -> None:
