@@ -7,7 +7,7 @@ from playwright.sync_api import Locator, Page
 
 from tests.pages.conftest import Open
 
-# Rules of axe that Swagger UI 5.35 breaks: light greys, buttons within buttons, h4 behind h2, what is outside of its main.
+# Rules of axe that Swagger UI 5.35 breaks: light greys, buttons within buttons, h4 behind h2, text outside of main.
 SWAGGERS = {"color-contrast", "nested-interactive", "heading-order", "region"}
 
 KEY = "a-key-that-is-typed-in"
