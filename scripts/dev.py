@@ -30,7 +30,11 @@ DEFAULT_PORT = "3000"
 MAX_PORT = 65535
 
 WELCOME = """
-Kata Context is serving on {url} ({database}). Ctrl-C stops it. Try:
+Kata Context is serving on {url} ({database}). Ctrl-C stops it. See what a model would be sent, and why:
+
+  {url}/playground
+
+Every call is in {url}/docs. Or try:
 
   curl -s {url}/api/health
   curl -s {url}/api/v1/contexts -H 'Content-Type: application/json' -d '{{"name": "first"}}'

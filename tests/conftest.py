@@ -48,6 +48,7 @@ elif not shutil.which("chromium"):
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--url", help="test the server at this URL instead of one in this process")
+    parser.addoption("--screenshots", action="store_true", help="take the documents' pictures of the pages anew")
     parser.addoption("--pgbouncer", action="store_true", help="let the server use the database through PgBouncer")
 
 

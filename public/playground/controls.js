@@ -88,6 +88,6 @@ export function Policy({ context, answer, view, change }) {
       <input type="checkbox" checked=${view.policy === "none"} onChange=${(event) => change({ policy: event.target.checked ? "none" : "" })} />
       <span>without the stored policy</span>
     </label>
-    <button type="button" onClick=${() => change({ keepPreamble: "", keepRequest: "", startOn: "", step: "", clearToolResults: "", compactionDue: "", policy: "" })}>As stored</button>
+    <button type="button" onClick=${() => change({ keepPreamble: "", keepRequest: "", startOn: "", step: "", clearToolResults: "", compactionDue: "", policy: "" })}>All as stored</button>
   </fieldset>`;
 }
