@@ -15,19 +15,19 @@ import { Legend, Ribbon } from "./ribbon.js";
 import { useKey } from "./service.js";
 import { useThread } from "./thread.js";
 import { DEFAULT_BUDGET, useView } from "./view.js";
-import { needed, standing } from "./why.js";
+import { standing } from "./why.js";
 import { shownIn, useWindow } from "./windows.js";
 import { count, many } from "./words.js";
 
 const NOTHING = { place: "", word: "", why: "" };
 
 /** The line on top: which context, and the key where the service wants one. */
-function Top({ view, change, next }) {
+function Top({ view, open, next }) {
   const [name, write] = useState("");
   const [key, type] = useState("");
-  const open = (event) => {
+  const submit = (event) => {
     event.preventDefault();
-    if (name.trim()) change({ context: name.trim(), message: "", at: "" });
+    if (name.trim()) open(name.trim());
     write("");
   };
   const unlock = (event) => {
@@ -37,7 +37,7 @@ function Top({ view, change, next }) {
   };
   return html`<header>
     <p class="brand"><a href="/playground">Kata Context</a> <span>playground</span></p>
-    <form onSubmit=${open}>
+    <form onSubmit=${submit}>
       <label><span>Context id or externalId</span><input value=${name} autocomplete="off" spellcheck=${false} onInput=${(event) => write(event.target.value)} /></label>
       <button>Open</button>
     </form>
@@ -45,7 +45,7 @@ function Top({ view, change, next }) {
       <label><span>Key, kept in this page's memory alone</span><input type="password" value=${key} autocomplete="off" onInput=${(event) => type(event.target.value)} /></label>
       <button>Use it</button>
     </form>
-    <nav aria-label="Pages"><a href="/docs">API reference</a>${view.context && html` <button type="button" class="link" onClick=${() => change({ context: "", message: "", at: "" })}>All contexts</button>`}</nav>
+    <nav aria-label="Pages"><a href="/docs">API reference</a>${view.context && html` <button type="button" class="link" onClick=${() => open()}>All contexts</button>`}</nav>
   </header>`;
 }
 
@@ -61,82 +61,84 @@ function Said({ text }) {
 
 /** A context, its thread and a window of it. */
 function Workbench({ view, change, turn, next, following }) {
-  const { context, thread, loading, older } = following;
+  const { context, thread, loading, error: broken, older, newer } = following;
   const { id } = context;
-  const { answer, error } = useWindow(id, view, turn);
+  const { answer, error, stale } = useWindow(id, view, turn);
   const select = (version) => change({ message: String(version) });
   const chosen = Number(view.message);
   const selected = thread.at(chosen) ? chosen : undefined;
 
   const known = useMemo(() => {
     if (!answer) return undefined;
-    const shown = shownIn(answer, thread);
+    const shown = shownIn(answer);
     const standings = new Map();
     const stand = (version) => {
-      if (!standings.has(version)) standings.set(version, standing(answer, shown, thread, version, answer.version));
+      if (!standings.has(version)) standings.set(version, standing(answer, shown, thread, version));
       return standings.get(version);
     };
     return { shown, stand };
   }, [answer, thread]);
   const stand = known?.stand ?? (() => NOTHING);
-  const opening = answer?.firstVersion ?? Math.min(answer?.version ?? thread.last, thread.last);
-  const [comes, goes] = useMemo(() => (known ? steps(answer, known.shown, thread) : [null, null]), [known]);
-  const sum = answer ? `${many(answer.data.length, "message")} of ${count(answer.version)}, ${count(answer.usedTokens)} of ${many(answer.budget, "token")}` : "";
-  const parts = { id, view, thread, change, select, turn };
+  const shown = known?.shown;
+  const opening = answer?.firstVersion ?? undefined;
+  const sum = answer ? `${count(shown.versions.size)} of ${many(answer.version, "message")}, ${count(answer.usedTokens)} of ${many(answer.budget, "token")}` : "";
+  const parts = { id, view, thread, change, select, turn, answer, shown };
 
-  return html`<main>
+  // The service may know of messages that others have appended since these were loaded.
+  useEffect(() => {
+    if (answer?.version > thread.last && !loading && !broken) newer();
+  }, [answer, thread, loading]);
+
+  return html`<main onClickCapture=${followFocus}>
     <div class="title"><h1><bdi>${context.name ?? context.externalId ?? "Context"}</bdi></h1> <code>${id}</code>
       <span><button type="button" onClick=${next}>Read again</button> <${Copy} text=${location.href} words="Copy the link" /></span></div>
-    ${error && html`<${Trouble} error=${error} again=${next} />`}
+    ${(error ?? broken) && html`<${Trouble} error=${error ?? broken} again=${next} />`}
     <div class="controls">
-      <${Budget} ...${parts} answer=${answer} next=${comes} before=${goes} />
+      <${Budget} ...${parts} />
       <${Version} ...${parts} context=${context} />
-      <${Policy} ...${parts} context=${context} answer=${answer} />
+      <${Policy} ...${parts} context=${context} />
     </div>
-    ${known && html`<section aria-labelledby="window-title">
-      <h2 id="window-title">The window</h2>
-      <${Figures} answer=${answer} thread=${thread} />
-      <${Findings} answer=${answer} thread=${thread} shown=${known.shown} change=${change} />
+    ${known && html`<section aria-labelledby="window-title" aria-busy=${String(stale)} class=${stale ? "stale" : ""}>
+      <h2 id="window-title" tabindex="-1">The window</h2>
+      <${Figures} ...${parts} />
+      <${Findings} ...${parts} />
     </section>`}
     <${Said} text=${sum} />
     <section aria-labelledby="thread-title">
       <h2 id="thread-title">The thread</h2>
-      ${thread.first > 1 && html`<p>${many(thread.first - 1, "older message")} not loaded. ${loading ? "Loading …" : html`<button type="button" onClick=${older}>Load older ones</button>`}</p>`}
+      ${thread.first > 1 && thread.messages.length > 0 && html`<p>${many(thread.first - 1, "older message")} not loaded. ${loading ? "Loading …" : html`<button type="button" onClick=${older}>Load older ones</button>`}</p>`}
       ${thread.messages.length > 0
         ? html`<${Ribbon} thread=${thread} stand=${stand} selected=${selected} select=${select} opening=${opening} label=${`The thread as a ribbon, ${sum}. The list below has the same.`} />
           <${Legend} />
           <div class="thread">
             <${List} thread=${thread} stand=${stand} selected=${selected} select=${select} opening=${opening} />
-            ${selected && known ? html`<${Message} ...${parts} answer=${answer} shown=${known.shown} version=${selected} stand=${stand} />` : html`<p class="hint">Choose a message to see why it is in the window or out of it.</p>`}
+            ${selected && known ? html`<${Message} ...${parts} version=${selected} stand=${stand} />` : html`<p class="hint">Choose a message to see why it is in the window or out of it.</p>`}
           </div>`
         : html`<p>${loading ? "Loading …" : "It has no messages yet."}</p>`}
     </section>
     ${known && thread.messages.length > 0 && html`<div class="sections">
-      <${History} ...${parts} version=${answer.version} ready=${!loading} />
-      <${Request} ...${parts} window=${answer} />
-      <${Compactions} ...${parts} answer=${answer} shown=${known.shown} />
+      <${History} ...${parts} ready=${!loading} />
+      <${Request} ...${parts} />
+      <${Compactions} ...${parts} />
       <${Forks} context=${context} view=${view} turn=${turn} />
     </div>`}
   </main>`;
 }
 
-/** The budgets at which the next older unit comes in, and at which the oldest of the run goes out; null for neither. */
-function steps(answer, shown, thread) {
-  const first = answer.firstVersion;
-  if (first === null) return [null, null];
-  const covered = Math.max(answer.compaction?.throughVersion ?? 0, answer.preambleCount);
-  const comes = first - 1 > covered && thread.at(first - 1) ? Math.max(needed(answer, shown, thread, first - 1), answer.budget + 1) : null;
-  const goes = answer.usedTokens > 1 ? answer.usedTokens - 1 : null;
-  return [comes, goes];
+/** Gives the focus to the window's heading where what was pressed is gone because of it, lest it fall to the page's top. */
+function followFocus({ target }) {
+  const pressed = target.closest("button");
+  if (!pressed) return;
+  setTimeout(() => pressed.isConnected || document.activeElement !== document.body || document.querySelector("#window-title")?.focus(), 300);
 }
 
 function App() {
-  const [view, change] = useView();
+  const [view, change, open] = useView();
   const [turn, again] = useState(0);
   const next = () => again((number) => number + 1);
   const following = useThread(view.context, turn);
-  const { context, error } = following;
-  const there = view.context && context && (context.id === view.context || context.externalId === view.context);
+  const { name, context, error } = following;
+  const there = view.context && context && (view.context === context.id || view.context === name);
 
   // A link, and the API, know a context by its id; and a window needs a budget where the policy has none.
   useEffect(() => {
@@ -144,15 +146,14 @@ function App() {
     const budget = view.budget || (context.policy.budget && view.policy !== "none") ? {} : { budget: String(DEFAULT_BUDGET) };
     if (context.id !== view.context || budget.budget) change({ context: context.id, ...budget });
   }, [context, view]);
-  const opened = (made, members = {}) => {
-    change({ context: made.id, message: "", at: "", ...members });
+  const opened = (made, members) => {
+    open(made.id, members);
     next();
   };
-  return html`<${Top} view=${view} change=${change} next=${next} />
+  return html`<${Top} view=${view} open=${open} next=${next} />
     ${!view.context && html`<main><h1>Which messages go to the model next, and why?</h1><${Begin} opened=${opened} turn=${turn} /></main>`}
-    ${view.context && error && html`<main><h1>Context</h1><${Trouble} error=${error} again=${next} /></main>`}
-    ${there && !error && html`<${Workbench} key=${context.id} ...${{ view, change, turn, next, following }} />`}
-    ${view.context && !there && !error && html`<main><p>Loading …</p></main>`}`;
+    ${there && html`<${Workbench} key=${context.id} ...${{ view, change, turn, next, following }} />`}
+    ${view.context && !there && html`<main><h1>Context</h1>${error ? html`<${Trouble} error=${error} again=${next} />` : html`<p>Loading …</p>`}</main>`}`;
 }
 
 render(html`<${App} />`, document.body);

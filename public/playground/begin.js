@@ -1,8 +1,8 @@
 // Where a view begins: a context that is there, the sample, or a transcript that is pasted.
 
-import { html, useEffect, useState } from "./preact.js";
+import { html, useEffect, useRef, useState } from "./preact.js";
 import { Trouble } from "./pieces.js";
-import { API, call } from "./service.js";
+import { API, call, parseExactly } from "./service.js";
 import { fragmentOf } from "./view.js";
 import { FORMATS, count, many } from "./words.js";
 
@@ -25,7 +25,14 @@ async function append(id, format, messages, key, each) {
   let bytes = 0;
   let sent = 0;
   const send = async () => {
-    await call("POST", `${API}/${id}/messages`, { body: { ...(format !== "kata" && { format }), messages: batch }, idempotencyKey: `${key}-${sent}` });
+    const body = { ...(format !== "kata" && { format }), messages: batch };
+    try {
+      await call("POST", `${API}/${id}/messages`, { body, idempotencyKey: `${key}-${sent}` });
+    } catch (error) {
+      // The service counts from the first message of the request.
+      if (sent) error.message = `${error.message} (counted from message ${count(sent + 1)} on)`;
+      throw error;
+    }
     sent += batch.length;
     each?.(sent);
     [batch, bytes] = [[], 0];
@@ -48,59 +55,91 @@ export async function makeSample() {
   const { data: context } = await call("POST", API, { body: sample.context });
   const key = `sample-${context.id}`;
   await append(context.id, "openai-chat", sample.messages, key);
-  const { data: fork } = await call("POST", `${API}/${context.id}/forks`, { body: { ...sample.fork.context, version: sample.messages.length }, idempotencyKey: key });
-  await append(fork.id, "openai-chat", sample.fork.messages, key);
-  await call("POST", `${API}/${fork.id}/compactions`, { body: sample.fork.compaction, idempotencyKey: key });
+  try {
+    await forkSample(context, sample, key);
+  } catch (error) {
+    // The fork that this key stands for has been deleted: make another.
+    if (error.status !== 404) throw error;
+    await forkSample(context, sample, newKey());
+  }
   return context;
 }
 
-/** What was pasted: `{system, messages}` of JSON, or of a JSON value in each line. Throws a text for what is neither. */
+async function forkSample(context, sample, key) {
+  const body = { ...sample.fork.context, version: sample.messages.length };
+  const { data: fork } = await call("POST", `${API}/${context.id}/forks`, { body, idempotencyKey: key });
+  await append(fork.id, "openai-chat", sample.fork.messages, key);
+  await call("POST", `${API}/${fork.id}/compactions`, { body: sample.fork.compaction, idempotencyKey: key });
+}
+
+// What a message of this API's answers has that an append takes; the rest is the service's to say.
+const APPENDED = ["role", "content", "toolCalls", "toolCallId", "toolName", "model", "metadata", "tokenCount", "createdAt"];
+
+/**
+ * What was pasted: `{system, messages, format}` of JSON, or of a JSON value in each line; `format` is what it seems to
+ * be of. Throws an error for what is no transcript.
+ */
 export function parsePasted(text) {
   let value;
   try {
-    value = JSON.parse(text);
+    value = parseExactly(text);
   } catch (error) {
     try {
-      value = text.split("\n").filter((line) => line.trim()).map((line) => JSON.parse(line));
+      value = text.split("\n").filter((line) => line.trim()).map((line) => parseExactly(line));
     } catch {
-      throw new Error(`This is not JSON: ${error.message}`);
+      throw new Error(`This is no JSON: ${error.message}`);
     }
     if (value.length === 1) [value] = value;
   }
-  const messages = Array.isArray(value) ? value : (value?.messages ?? value?.contents ?? value?.input);
+  let messages = Array.isArray(value) ? value : (value?.messages ?? value?.contents ?? value?.input ?? value?.data);
+  if (typeof messages === "string") messages = [{ role: "user", content: messages }];
   if (!Array.isArray(messages) || !messages.length || !messages.every((message) => message && typeof message === "object" && !Array.isArray(message))) {
     throw new Error("This is no transcript: it must be a list of messages, or an object with one as messages, contents or input.");
   }
+  const format = formatOf(value, messages);
+  if (format === "kata") messages = messages.map((message) => Object.fromEntries(APPENDED.filter((name) => message[name] != null).map((name) => [name, message[name]])));
   const system = value.system ?? value.instructions ?? value.systemInstruction ?? value.system_instruction;
-  const parts = typeof system === "string" ? [system] : (system?.parts ?? (Array.isArray(system) ? system : [])).map((part) => part?.text);
-  return { system: parts.filter((part) => typeof part === "string").join("\n"), messages };
+  const parts = typeof system === "string" ? [system] : [system?.parts ?? system].flat().map((part) => part?.text);
+  return { system: parts.filter((part) => typeof part === "string").join("\n"), messages, format };
 }
 
-/** The format that messages seem to be of: by members and parts that only one provider has. */
-export function formatOf(messages) {
-  const has = (test) => messages.some(test);
-  const part = (message, types) => Array.isArray(message.content) && message.content.some((one) => types.includes(one?.type));
-  if (has((message) => Array.isArray(message.parts))) return "gemini";
-  if (has((message) => message.toolCalls || message.toolCallId)) return "kata";
-  if (has((message) => message.tool_calls || message.tool_call_id)) return "openai-chat";
-  if (has((message) => part(message, ["tool_use", "tool_result", "thinking", "redacted_thinking"]))) return "anthropic";
-  if (has((message) => part(message, ["tool-call", "tool-result", "reasoning"]))) return "ai-sdk";
-  if (has((message) => typeof message.type === "string" || part(message, ["input_text", "output_text"]))) return "openai-responses";
+/** The format that a transcript seems to be of: by members and parts that only one provider has. */
+function formatOf(value, messages) {
+  const has = (...names) => messages.some((message) => names.some((name) => message[name]));
+  const part = (...types) => messages.some(({ content }) => Array.isArray(content) && content.some((one) => types.includes(one?.type)));
+  if (messages.some(({ parts }) => Array.isArray(parts) && parts.some((one) => typeof one?.type === "string"))) {
+    throw new Error("These are messages of a user interface: convert them with the AI SDK's convertToModelMessages first.");
+  }
+  if (value.contents || has("parts")) return "gemini";
+  if (value.data || has("toolCalls", "toolCallId")) return "kata";
+  if (has("tool_calls", "tool_call_id")) return "openai-chat";
+  if (part("tool-call", "tool-result", "reasoning")) return "ai-sdk";
+  if (value.input || messages.some(({ type }) => typeof type === "string" && type !== "message") || part("input_text", "output_text")) return "openai-responses";
+  if (value.system || part("tool_use", "tool_result", "thinking", "redacted_thinking", "image", "document")) return "anthropic";
   return "openai-chat";
 }
 
 /** Makes a context of what was pasted. Should an append fail, the context is deleted: all is stored, or nothing. */
-async function store(text, format, each) {
-  const { system, messages } = parsePasted(text);
+async function store(text, chosen, each) {
+  const { system, messages, format } = parsePasted(text);
   const { data: context } = await call("POST", API, { body: { name: "Pasted" }, idempotencyKey: newKey() });
   try {
     if (system) await append(context.id, "kata", [{ role: "system", content: system }], newKey());
-    await append(context.id, format || formatOf(messages), messages, newKey(), (sent) => each(`${count(sent)} of ${many(messages.length, "message")} …`));
+    await append(context.id, chosen || format, messages, newKey(), (sent) => each(`${count(sent)} of ${many(messages.length, "message")} …`));
   } catch (error) {
-    await call("DELETE", `${API}/${context.id}`).catch(() => {});
+    await call("DELETE", `${API}/${context.id}`).catch(() => {
+      error.message = `${error.message}. A part of it is stored, and could not be deleted: context ${context.id}`;
+    });
     throw error;
   }
   return context;
+}
+
+/** Whether a component is still there: who has gone on to something else is not taken back. */
+function useMounted() {
+  const there = useRef(true);
+  useEffect(() => () => (there.current = false), []);
+  return there;
 }
 
 function Paste({ opened }) {
@@ -109,6 +148,7 @@ function Paste({ opened }) {
   const [format, choose] = useState("");
   const [said, say] = useState("");
   const [busy, work] = useState(false);
+  const there = useMounted();
   const submit = async (event) => {
     event.preventDefault();
     work(true);
@@ -116,7 +156,8 @@ function Paste({ opened }) {
     try {
       const given = text || ((await file?.text()) ?? "");
       if (given.length > MOST_PASTED) throw new Error(`This has ${count(given.length)} characters, and this page takes ${count(MOST_PASTED)}: use scripts/load.py.`);
-      opened(await store(given, format, say));
+      const context = await store(given, format, say);
+      if (there.current) opened(context);
     } catch (error) {
       say(error.message);
     }
@@ -139,11 +180,12 @@ function Paste({ opened }) {
   </form>`;
 }
 
-/** What is shown while no context is chosen. `opened` takes a context; `refused` an error of the list. */
+/** What is shown while no context is chosen. `opened` takes a context, and members of the view. */
 export function Begin({ opened, turn }) {
   const [state, set] = useState({});
   const [busy, work] = useState(false);
   const [said, say] = useState("");
+  const there = useMounted();
   useEffect(() => {
     const control = new AbortController();
     call("GET", API, { query: { limit: 20 }, signal: control.signal })
@@ -155,7 +197,8 @@ export function Begin({ opened, turn }) {
     work(true);
     say("Making the sample …");
     try {
-      opened(await makeSample(), { budget: String(SAMPLE_BUDGET) });
+      const context = await makeSample();
+      if (there.current) opened(context, { budget: String(SAMPLE_BUDGET) });
     } catch (error) {
       say(error.message);
     }

@@ -19,8 +19,8 @@ function useCompactions(id, turn) {
   return state;
 }
 
-/** The tokens behind what a window's compaction covers, or else its preamble; undefined until the service has said. */
-function useBehind(id, answer) {
+/** The tokens up to what a window's compaction covers, or else its preamble, once the service has said: `{tokens, error}`. */
+function useCovered(id, answer) {
   const [state, set] = useState({});
   const base = answer.compaction?.throughVersion ?? answer.preambleCount;
   const asked = JSON.stringify([id, base]);
@@ -28,14 +28,14 @@ function useBehind(id, answer) {
     const control = new AbortController();
     readWindow(id, { at: base, budget: 1, policy: "none", include: "figures" }, control.signal)
       .then(({ totalTokens }) => set({ asked, tokens: totalTokens }))
-      .catch(() => {});
+      .catch((error) => !control.signal.aborted && set({ asked, error }));
     return () => control.abort();
   }, [asked]);
-  return state.asked === asked ? state.tokens : undefined;
+  return state.asked === asked ? state : {};
 }
 
-function Due({ id, answer, thread, shown, change }) {
-  const before = useBehind(id, answer);
+function Due({ id, answer, shown, change }) {
+  const { tokens: before, error } = useCovered(id, answer);
   const due = answer.policy.compactionDue;
   if (answer.compactionDue) {
     const { throughVersion, messages, tokens } = answer.compactionDue;
@@ -44,21 +44,22 @@ function Due({ id, answer, thread, shown, change }) {
   if (!due) {
     return html`<p>The policy does not say when one is due. <button type="button" onClick=${() => change({ compactionDue: `0.8,${Math.max(Math.floor(answer.budget / 4), 1)}` })}>Let it say so</button></p>`;
   }
+  if (error) return html`<${Trouble} error=${error} />`;
   if (before === undefined) return null;
-  const head = thread.tokens(1, answer.preambleCount) + (shown.summary?.tokenCount ?? 0);
+  const head = shown.preamble + (shown.summary?.tokenCount ?? 0);
   const behind = head + answer.totalTokens - before;
   const limit = Math.floor(due.threshold * answer.budget);
   return behind > limit
     ? html`<p>None is due: there is no place for one, or it would save less than a tenth of the budget.</p>`
-    : html`<p>The next is due in ${many(limit - behind + 1, "token")}: beyond ${count(limit)} of the budget, of which ${count(behind)} are there.</p>`;
+    : html`<p>The next is due in ${many(limit - behind + 1, "token")} at the earliest: beyond ${count(limit)} of the budget, of which ${count(behind)} are there, and once it saves a tenth of the budget.</p>`;
 }
 
 /** The section. */
-export function Compactions({ id, answer, thread, shown, turn, select, change }) {
+export function Compactions({ id, answer, shown, turn, select, change }) {
   const { compactions, more, error } = useCompactions(id, turn);
   return html`<section aria-labelledby="compactions-title">
     <h2 id="compactions-title">Compactions</h2>
-    <${Due} ...${{ id, answer, thread, shown, change }} />
+    <${Due} ...${{ id, answer, shown, change }} />
     ${error && html`<${Trouble} error=${error} />`}
     ${compactions && !compactions.length && html`<p>None has been made.</p>`}
     <ul class="cards">

@@ -1,6 +1,8 @@
 // What a window is asked with: the budget, the version and the members of a policy, under the API's own names.
 
 import { html, useEffect, useState } from "./preact.js";
+import { windowQuery } from "./view.js";
+import { leastBudget } from "./windows.js";
 import { count, many } from "./words.js";
 
 /** A field that is sent when it is left or Enter is pressed, not at each letter. */
@@ -30,32 +32,60 @@ function Choice({ label, value, set, stored, options, effect }) {
   </label>`;
 }
 
-/** The slider of the budget: Page Up and Page Down go to where a unit comes in or goes out. */
-export function Budget({ answer, thread, view, change, next, before }) {
-  // A link may say what is no number; the service refuses that, and the slider stays where it was.
-  const budget = Number(view.budget) || answer?.budget || 0;
-  const most = Math.max(answer?.totalTokens ?? 0, budget, 100);
-  const set = (tokens) => change({ budget: String(Math.max(Math.round(tokens), 1)) });
-  const keys = (event) => {
-    const to = { PageUp: next, PageDown: before }[event.key];
-    if (to === undefined) return;
-    event.preventDefault();
-    if (to !== null) set(to);
+/**
+ * The least budget at which another unit comes in, asked for once the view has been still for a moment: undefined until
+ * then and where there is none. `find` asks at once.
+ */
+function useNext(id, view, answer, thread) {
+  const [state, set] = useState({});
+  const query = windowQuery(view);
+  const asked = JSON.stringify([id, query, answer?.version, answer?.firstVersion]);
+  const find = async (signal) => {
+    const first = answer?.firstVersion;
+    // Behind what a summary covers there is nothing to come, and none of what is not loaded can be guessed.
+    if (!first || first - 1 <= (answer.compaction?.throughVersion ?? 0) || !thread.at(first - 1)) return undefined;
+    const opened = (figures) => figures.firstVersion !== null && figures.firstVersion < first;
+    return leastBudget(id, query, answer, answer.usedTokens + thread.tokens(thread.unit(first - 1), first - 1), opened, signal);
   };
-  const text = answer ? `${many(budget, "token")}, ${answer.data.length} of ${many(thread.messages.length, "message")}` : many(budget, "token");
+  useEffect(() => {
+    const control = new AbortController();
+    const timer = setTimeout(() => find(control.signal).then((next) => set({ asked, next }), () => {}), 200);
+    return () => {
+      clearTimeout(timer);
+      control.abort();
+    };
+  }, [asked]);
+  return [state.asked === asked ? state.next : undefined, find];
+}
+
+/** The slider of the budget: Page Up goes to where a unit comes in, Page Down to where the oldest goes out. */
+export function Budget({ id, answer, shown, thread, view, change }) {
+  // A link may say what is no number; the service refuses that, and the slider stays where it was.
+  const budget = /^\d+$/.test(view.budget ?? "") ? Number(view.budget) : (answer?.budget ?? 0);
+  const most = Math.max(answer?.totalTokens ?? 0, budget, 100);
+  const [next, find] = useNext(id, view, answer, thread);
+  const set = (tokens) => change({ budget: String(Math.max(Math.round(tokens), 1)) });
+  const keys = async (event) => {
+    if (event.key !== "PageUp" && event.key !== "PageDown") return;
+    event.preventDefault();
+    if (event.key === "PageDown") set(Math.min(budget, answer?.usedTokens ?? budget) - 1);
+    else set((next ?? (await find())) || budget);
+  };
+  const text = answer?.budget === budget ? `${many(budget, "token")}, ${shown.versions.size} of ${many(answer.version, "message")}` : many(budget, "token");
   return html`<div class="budget">
     <label for="budget">Budget</label>
     <input id="budget" type="range" min="1" max=${most} value=${budget} aria-valuetext=${text} onInput=${(event) => set(Number(event.target.value))} onKeyDown=${keys} />
     <${Field} label="tokens" inputmode="numeric" value=${view.budget ?? String(budget)} set=${(value) => change({ budget: value })} />
-    ${next !== null && html`<button type="button" onClick=${() => set(next)}>The next unit needs ${count(Math.max(next - budget, 1))} more</button>`}
+    ${next && html`<button type="button" onClick=${() => set(next)}>The next unit needs ${count(next - budget)} more</button>`}
   </div>`;
 }
 
 /** The slider of the version: the window as it was when the context had that many messages. */
-export function Version({ context, thread, view, change }) {
+export function Version({ context, answer, thread, view, change }) {
   const latest = context.latestVersion;
   const at = view.at || String(latest);
-  const number = /^\d+$/.test(at) ? Number(at) : latest;
+  const asked = /^\d+$/.test(at) ? Number(at) : (answer?.version ?? latest);
+  const number = Math.min(asked, latest);
   const set = (version) => change({ at: Number(version) === latest ? "" : String(version) });
   const message = thread.at(number);
   const text = `version ${count(number)} of ${count(latest)}${message ? `, ${message.role}` : ""}`;

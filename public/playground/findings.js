@@ -8,17 +8,15 @@ import { count, many } from "./words.js";
 function findings(answer, thread, shown) {
   const found = [];
   const { policy, version } = answer;
-  const fits = answer.totalTokens <= answer.budget;
   if (answer.overBudget) found.push({ text: "The newest unit does not fit the budget. It is sent all the same, as a window is never empty." });
   const request = thread.request(version);
-  const covered = answer.compaction?.throughVersion ?? 0;
   if (request && !shown.versions.has(request)) {
     found.push({
       text: `The task is lost: message ${request}, the newest user message, is not in this window, so the model does not know what it was asked.`,
       ...(!policy.keepRequest && { words: "Keep it: keepRequest", change: { keepRequest: "true" } }),
     });
   }
-  if (leads(thread, 1) && !shown.versions.has(1)) {
+  if (version && leads(thread, 1) && !shown.versions.has(1)) {
     found.push({
       text: "The system messages that the history begins with are not in this window.",
       ...(!policy.keepPreamble && { words: "Keep them: keepPreamble", change: { keepPreamble: "true" } }),
@@ -34,7 +32,7 @@ function findings(answer, thread, shown) {
     const { throughVersion, messages, tokens } = answer.compactionDue;
     found.push({ text: `A compaction is due, up to message ${throughVersion}: ${many(messages, "message")} of ${many(tokens, "token")}.` });
   }
-  if (!fits && !policy.step && version > covered) {
+  if (!policy.step && answer.tokensToEdge === 0) {
     const step = String(Math.max(Math.floor(answer.budget / 8), 1));
     found.push({
       text: "Without a step a full window opens with another message at almost every turn, and the provider's prompt cache is lost each time.",
@@ -55,7 +53,7 @@ export function Findings({ answer, thread, shown, change }) {
 }
 
 /** The figures of a window, as a sentence, and what its tokens are of as a bar. */
-export function Figures({ answer, thread }) {
+export function Figures({ answer, thread, shown }) {
   const kinds = {};
   for (const message of answer.data) {
     const part = message.compactionNumber ? "summary" : message.version <= answer.preambleCount ? "system" : message.version === answer.requestVersion ? "user" : "assistant";
@@ -65,7 +63,7 @@ export function Figures({ answer, thread }) {
   const share = (tokens) => `${(100 * tokens) / Math.max(answer.budget, answer.usedTokens)}%`;
   const parts = Object.entries(names).filter(([part]) => kinds[part]);
   return html`<div class="figures">
-    <p><strong>${count(answer.usedTokens)} of ${many(answer.budget, "token")}</strong>, ${answer.data.length} of ${many(answer.version, "message")}${thread.messages.length < answer.version && thread.last ? ` (${count(thread.messages.length)} loaded)` : ""}${answer.firstVersion === null ? "" : `; the run is ${answer.firstVersion} to ${answer.lastVersion}`}${answer.clearedCount ? `; ${answer.clearedCount} cleared` : ""}${answer.tokensToEdge ? `; it opens there for ${many(answer.tokensToEdge, "token")} more` : ""}.</p>
+    <p><strong>${count(answer.usedTokens)} of ${many(answer.budget, "token")}</strong>, ${count(shown.versions.size)} of ${many(answer.version, "message")}${shown.summary ? " and a summary" : ""}${thread.first > 1 ? ` (${count(thread.messages.length)} loaded)` : ""}${answer.firstVersion === null ? "; the run is empty" : `; the run is ${answer.firstVersion} to ${answer.lastVersion}`}${answer.clearedCount ? `; ${count(answer.clearedCount)} cleared` : ""}${answer.tokensToEdge ? `; it opens there for ${many(answer.tokensToEdge, "token")} more` : ""}.</p>
     <div class="bar" aria-hidden="true">${parts.map(([part]) => html`<span class=${`${part} in`} style=${{ width: share(kinds[part]) }}></span>`)}</div>
     <p class="parts">${parts.map(([part, name]) => html`<span><span class=${`swatch ${part} in`}></span>${name} ${count(kinds[part])}</span>`)}<span>free ${count(Math.max(answer.budget - answer.usedTokens, 0))}</span></p>
   </div>`;

@@ -2,7 +2,7 @@
 
 import { html, useEffect, useMemo, useState } from "./preact.js";
 import { Trouble } from "./pieces.js";
-import { readFigures } from "./service.js";
+import { each, readFigures } from "./service.js";
 import { windowQuery } from "./view.js";
 import { count, many } from "./words.js";
 
@@ -25,32 +25,33 @@ function callsUpTo(thread, version) {
   return calls.reverse();
 }
 
-/** What a window begins with: two that begin alike have the same, and then the later one goes on where the other ends. */
-const opening = (figures) => JSON.stringify([figures.preambleCount, figures.compaction, figures.requestVersion, figures.firstVersion, figures.clearedCount]);
-
-/** Of each call its figures, and the tokens that the provider has in its cache from the call before; null for the first. */
-export function cachedOf(calls, thread) {
+/**
+ * Of each call its figures, whether its window begins with all of the one before, and the tokens that the provider has
+ * in its cache from that: all of it, or else at least the preamble and the summary that both begin with. kept is null
+ * for the first. `head` has the tokens of the preamble and of the summary in the window that is shown.
+ */
+export function cachedOf(calls, head) {
   return calls.map((figures, index) => {
     const before = calls[index - 1];
     if (!before) return { figures, kept: null, cached: 0 };
-    const kept = opening(before) === opening(figures);
-    const head = before.preambleCount === figures.preambleCount ? thread.tokens(1, figures.preambleCount) : 0;
-    return { figures, kept, cached: kept ? before.usedTokens : head };
+    const preamble = before.preambleCount === figures.preambleCount;
+    const summary = preamble && before.compaction?.number === figures.compaction?.number;
+    const run = before.firstVersion === null || (before.firstVersion === figures.firstVersion && before.clearedCount === figures.clearedCount);
+    const kept = summary && before.requestVersion === figures.requestVersion && run;
+    const common = (preamble && figures.preambleCount === head.count ? head.preamble : 0) + (summary && figures.compaction?.number === head.number ? head.summary : 0);
+    return { figures, kept, cached: kept ? before.usedTokens : common };
   });
 }
 
-/** The calls' figures: `{calls, done, error}`, asked for anew once the view has been still for a moment. */
-function useCalls(id, view, thread, version, ready) {
+/** The calls' figures: `{calls, error, stale}`, asked for anew once the view has been still for a moment. */
+function useCalls(id, view, versions, turn) {
   const [state, set] = useState({});
-  const versions = ready ? callsUpTo(thread, version) : [];
-  const asked = JSON.stringify([id, { ...windowQuery(view), at: "" }, versions]);
+  const asked = JSON.stringify([id, { ...windowQuery(view), at: "" }, versions, turn]);
   useEffect(() => {
-    if (!versions.length) return undefined;
     const control = new AbortController();
     const timer = setTimeout(async () => {
-      const calls = [];
       try {
-        await readFigures(id, versions.map((at) => ({ ...windowQuery(view), at })), control.signal, (index, figures) => (calls[index] = figures));
+        const calls = await each(versions, (at) => readFigures(id, { ...windowQuery(view), at }, control.signal));
         if (!control.signal.aborted) set({ asked, calls });
       } catch (error) {
         if (!control.signal.aborted) set({ asked, error });
@@ -64,20 +65,24 @@ function useCalls(id, view, thread, version, ready) {
   return { ...state, stale: state.asked !== asked };
 }
 
-/** The section; `version` is that of the window that is shown. */
-export function History({ id, view, thread, version, ready, change }) {
-  const { calls, error, stale } = useCalls(id, view, thread, version, ready);
+/** The section; `answer` is the window that is shown. */
+export function History({ id, view, thread, answer, shown, turn, ready, change }) {
+  const { version } = answer;
+  const versions = ready ? callsUpTo(thread, version) : [];
+  const { calls, error, stale } = useCalls(id, view, versions, turn);
+  const head = { count: answer.preambleCount, preamble: shown.preamble, number: answer.compaction?.number, summary: shown.summary?.tokenCount ?? 0 };
   // Made once for an answer: a slider that moves renders this page a hundred times.
-  const chart = useMemo(() => calls && html`<${Chart} calls=${cachedOf(calls, thread)} change=${change} />`, [calls, thread]);
-  return html`<section aria-labelledby="history-title">
+  const chart = useMemo(() => calls?.length && html`<${Chart} calls=${cachedOf(calls, head)} more=${calls.length === MOST} change=${change} />`, [calls, ...Object.values(head)]);
+  return html`<section aria-labelledby="history-title" aria-busy=${String(stale)}>
     <h2 id="history-title">What each model call was sent</h2>
     ${error && html`<${Trouble} error=${error} />`}
-    ${!calls && !error && html`<p>Asking …</p>`}
-    ${calls && html`<div class=${stale ? "stale" : ""}>${chart}</div>`}
+    ${ready && !versions.length && html`<p>${version && version < thread.first ? "These messages are not loaded." : "No call so far."}</p>`}
+    ${versions.length > 0 && !calls?.length && !error && html`<p class="hint">Asking …</p>`}
+    ${versions.length > 0 && chart && html`<div class=${stale ? "stale" : ""}>${chart}</div>`}
   </section>`;
 }
 
-function Chart({ calls, change }) {
+function Chart({ calls, more, change }) {
   const sent = calls.reduce((sum, { figures }) => sum + figures.usedTokens, 0);
   const cached = calls.reduce((sum, call) => sum + call.cached, 0);
   const lost = calls.filter(({ kept }) => kept === false).length;
@@ -85,7 +90,7 @@ function Chart({ calls, change }) {
   const paid = sent - cached * (1 - CACHED_PRICE);
   const most = Math.max(...calls.map(({ figures }) => Math.max(figures.usedTokens, figures.budget)));
   const height = (tokens) => (HEIGHT * tokens) / most;
-  const summary = `${many(calls.length, "call")} were sent ${many(sent, "token")}. The prompt cache was kept ${many(kept, "time")} and lost ${many(lost, "time")}; with cached input at a tenth this costs as much as ${many(Math.round(paid), "token")}.`;
+  const summary = `${more ? "The newest " : ""}${many(calls.length, "call")} ${calls.length === 1 ? "was" : "were"} sent ${many(sent, "token")}. The prompt cache was kept ${many(kept, "time")} and lost ${many(lost, "time")}; with cached input at a tenth this costs as much as ${many(Math.round(paid), "token")}${lost ? " at most" : ""}.`;
   return html`<p>${summary}</p>
     <svg class="sawtooth" viewBox=${`0 0 ${calls.length * WIDTH} ${HEIGHT + 6}`} preserveAspectRatio="none" role="img" aria-label=${`Tokens sent by each call. ${summary}`}>
       ${calls.map(({ figures, cached: part, kept: was }, index) => {
@@ -113,7 +118,7 @@ function Chart({ calls, change }) {
             <td><button type="button" class="link" onClick=${() => change({ at: String(figures.version) })}>${figures.version}</button></td>
             <td>${count(figures.usedTokens)}</td>
             <td>${figures.firstVersion ?? "none"}</td>
-            <td>${was === null ? "first" : was ? `kept, ${count(part)}` : part ? `lost but for ${count(part)}` : "lost"}</td>
+            <td>${was === null ? "first" : was ? `kept, ${count(part)}` : part ? `lost but for ${count(part)} or more` : "lost"}</td>
           </tr>`)}</tbody>
         </table>
       </div>

@@ -29,7 +29,7 @@ export function List({ thread, stand, selected, select, opening }) {
     if (top < scrollTop || top + ROW > scrollTop + clientHeight) box.current.scrollTop = Math.max(top - clientHeight * share, 0);
     look();
   };
-  useLayoutEffect(() => show(opening, 0.5), [thread, opening]);
+  useLayoutEffect(() => show(opening ?? thread.last, 0.5), [thread, opening]);
   useLayoutEffect(() => selected && show(selected, 0.4), [thread, selected]);
 
   const moves = { ArrowDown: 1, ArrowUp: -1, PageDown: 10, PageUp: -10, Home: -Infinity, End: Infinity };
@@ -37,7 +37,7 @@ export function List({ thread, stand, selected, select, opening }) {
     const by = moves[event.key];
     if (!by || !total) return;
     event.preventDefault();
-    const from = selected ?? opening;
+    const from = selected ?? opening ?? thread.last;
     select(Math.min(Math.max(selected ? from + by : from, thread.first), thread.last));
   };
 

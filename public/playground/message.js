@@ -1,42 +1,45 @@
 // One message: all that is stored of it, why it is in the window or out of it, and what would keep it in.
 
 import { html, useEffect, useState } from "./preact.js";
-import { Text } from "./pieces.js";
-import { readFigures } from "./service.js";
+import { Text, Trouble } from "./pieces.js";
+import { each, readFigures } from "./service.js";
 import { windowQuery } from "./view.js";
-import { remedies } from "./why.js";
-import { holds } from "./windows.js";
+import { reach, remedies } from "./why.js";
+import { holds, leastBudget } from "./windows.js";
 import { KINDS, count, kindOf, many } from "./words.js";
 
 /** What would keep a version in: each asked of the service, so that what is shown is what would be. */
-function Remedies({ id, view, answer, shown, thread, version, change }) {
-  const [kept, keep] = useState({});
-  const tried = remedies(answer, shown, thread, version, view);
-  const asked = JSON.stringify([id, version, windowQuery(view), tried]);
+function Remedies({ id, view, answer, thread, version, change }) {
+  const [state, set] = useState({});
+  const [turn, again] = useState(0);
+  const query = windowQuery(view);
+  const tried = remedies(answer, thread, version);
+  const asked = JSON.stringify([id, version, query, answer.version, tried, turn]);
   useEffect(() => {
     const control = new AbortController();
-    keep({});
-    const queries = tried.map((remedy) => ({ ...windowQuery(view), ...remedy.change }));
-    const found = new Map();
-    readFigures(id, queries, control.signal, (index, figures) => found.set(index, figures))
-      .then(() => !control.signal.aborted && keep({ asked, found }))
-      .catch(() => !control.signal.aborted && keep({ asked, found: new Map() }));
+    const holding = (figures) => holds(figures, thread, version);
+    const guess = answer.usedTokens + reach(answer, thread, version);
+    Promise.all([
+      each(tried, (remedy) => readFigures(id, { ...query, ...remedy.change }, control.signal)),
+      leastBudget(id, query, answer, guess, holding, control.signal),
+    ])
+      .then(([figures, budget]) => !control.signal.aborted && set({ asked, helping: tried.filter((_, index) => holding(figures[index])), budget }))
+      .catch((error) => !control.signal.aborted && set({ asked, error }));
     return () => control.abort();
   }, [asked]);
-  if (kept.asked !== asked) return html`<p>Asking what would keep it in …</p>`;
-  const helping = tried.map((remedy, index) => ({ ...remedy, figures: kept.found.get(index) })).filter(({ figures }) => figures && holds(figures, thread, version));
-  if (!helping.length) return html`<p>No single member of a policy keeps it in, and no budget near this one.</p>`;
+  const { helping, budget, error } = state;
+  if (state.asked !== asked) return html`<p class="hint">Asking what would keep it in …</p>`;
+  if (error) return html`<${Trouble} error=${error} again=${() => again(turn + 1)} />`;
+  if (!helping.length && !budget) return html`<p>No single member of the policy would keep it in, and no budget.</p>`;
   return html`<p>What would keep it in:</p>
     <ul class="remedies">
-      ${helping.map(({ words, change: members, figures }) => html`<li>
-        <button type="button" onClick=${() => change(members)}>${words}</button>
-        ${" "}${count(figures.usedTokens)} of ${count(figures.budget)} tokens
-      </li>`)}
+      ${helping.map(({ words, change: members }) => html`<li><button type="button" onClick=${() => change(members)}>${words}</button></li>`)}
+      ${budget && html`<li><button type="button" onClick=${() => change({ budget: `${budget}` })}>a budget of ${count(budget)}</button> and no less</li>`}
     </ul>`;
 }
 
 /** The message of a version, and where it stands. */
-export function Message({ id, view, answer, shown, thread, version, stand, select, change }) {
+export function Message({ id, view, answer, thread, version, stand, select, change }) {
   const message = thread.at(version);
   const standing = stand(version);
   const content = typeof message.content === "string" ? message.content : JSON.stringify(message.content, null, 2);
@@ -45,7 +48,7 @@ export function Message({ id, view, answer, shown, thread, version, stand, selec
   return html`<section class="message" aria-labelledby="message-title">
     <h2 id="message-title">Message ${version}: ${KINDS[kindOf(message)] ?? message.role}</h2>
     <p class=${`standing ${standing.place}`}><strong>${out || standing.place === "covered" ? "Not in this window" : standing.place === "later" ? "Not yet there" : "In this window"}.</strong> ${standing.why}</p>
-    ${out && html`<${Remedies} ...${{ id, view, answer, shown, thread, version, change }} />`}
+    ${out && html`<${Remedies} ...${{ id, view, answer, thread, version, change }} />`}
     <dl>
       <dt>Tokens</dt><dd>${count(message.tokenCount)}</dd>
       <dt>Stored</dt><dd><time datetime=${message.createdAt}>${message.createdAt.replace("T", " ").slice(0, 19)} UTC</time></dd>

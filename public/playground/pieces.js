@@ -1,6 +1,7 @@
 // What several sections show: a long text, a button that copies, what went wrong.
 
 import { html, useEffect, useState } from "./preact.js";
+import { hasKey } from "./service.js";
 import { count } from "./words.js";
 
 // Characters of a text that are shown unasked: the browser lays out a megabyte in seconds.
@@ -25,6 +26,7 @@ export function Copy({ text, words }) {
 
 /** What went wrong, and what to do; read out at once where `again` can mend it, as a part of the page never is. */
 export function Trouble({ error, again }) {
-  const what = error.status === 401 ? "This service wants a key: type it above." : error.message;
+  const key = hasKey() ? "The service does not take this key: type another above." : "This service wants a key: type it above.";
+  const what = error.status === 401 ? key : error.message;
   return html`<p class="problem" role=${again && "alert"}>${what} ${again && error.status !== 401 && html`<button type="button" onClick=${again}>Try again</button>`}</p>`;
 }

@@ -25,18 +25,19 @@ function Snippets({ id, query }) {
   </div>`;
 }
 
-/** The section; `window` is the answer in the service's own shape. */
-export function Request({ id, view, window, turn, select, change }) {
+/** The section; `answer` is the window in the service's own shape. */
+export function Request({ id, view, answer: window, turn, select, change }) {
   const format = view.format ?? "kata";
   const query = { ...windowQuery(view), ...(format !== "kata" && { format }) };
-  const { answer: theirs, error } = useAnswer(format === "kata" ? undefined : id, query, turn);
-  const answer = format === "kata" ? window : theirs;
+  const theirs = useAnswer(format === "kata" ? undefined : id, query, turn);
+  // What was answered for another format is no answer for this one.
+  const answer = format === "kata" ? window : theirs.query?.format === format ? theirs.answer : undefined;
   return html`<section aria-labelledby="request-title">
     <h2 id="request-title">The request as the provider gets it</h2>
     <label><span>Format</span>
       <select value=${format} onChange=${(event) => change({ format: event.target.value === "kata" ? "" : event.target.value })}>${FORMATS.map((name) => html`<option value=${name}>${name}</option>`)}</select>
     </label>
-    ${error && format !== "kata" && html`<${Trouble} error=${error} />`}
+    ${format !== "kata" && theirs.error && html`<${Trouble} error=${theirs.error} />`}
     ${answer && html`<${Repairs} answer=${answer} format=${format} select=${select} />
       <details><summary>The members of the request</summary><${Data} data=${answer.data} /></details>`}
     <${Snippets} id=${id} query=${query} />

@@ -49,8 +49,8 @@ export function Ribbon({ thread, stand, selected, select, label, opening }) {
     if (left < box.current.scrollLeft || left > box.current.scrollLeft + seen.width - 20) box.current.scrollLeft = left - seen.width / 3;
   };
   // The window's opening is what is looked at first, and what was chosen later.
-  useLayoutEffect(() => box.current && show(opening), [thread, opening, seen.width]);
-  useLayoutEffect(() => box.current && selected && show(selected), [selected]);
+  useLayoutEffect(() => show(opening ?? thread.last), [thread, opening, seen.width]);
+  useLayoutEffect(() => selected && show(selected), [selected]);
 
   const from = indexAt(lefts, seen.left - 100);
   const to = Math.min(indexAt(lefts, seen.left + seen.width + 100) + 1, thread.messages.length);

@@ -8,6 +8,20 @@ export const API = "/api/v1/contexts";
 // A page of a list holds this many, the most that the service gives at once.
 const PAGE = 1000;
 
+// Characters of messages that are loaded at a time: a browser holds them a few times over.
+const MOST_CHARACTERS = 64_000_000;
+
+/**
+ * JSON whose numbers stay as they were written: one that JavaScript would round, or write in another way, is kept as its
+ * text, which JSON.stringify gives back. Where the browser is too old for that they are rounded.
+ */
+export function parseExactly(text) {
+  if (!JSON.rawJSON) return JSON.parse(text);
+  return JSON.parse(text, (_, value, { source }) =>
+    typeof value === "number" && String(value) !== source ? JSON.rawJSON(source) : value,
+  );
+}
+
 /** What the service refused: its problem document's code and detail, and what was wrong where. */
 export class Problem extends Error {
   constructor(status, document) {
@@ -47,12 +61,12 @@ async function ask(method, path, { query = {}, body, idempotencyKey, signal } = 
   const text = await answer.text();
   let value;
   try {
-    value = JSON.parse(text);
+    value = parseExactly(text);
   } catch {
     throw new Problem(answer.status, { detail: `the service answered ${answer.status} without JSON` });
   }
   if (!answer.ok) throw new Problem(answer.status, value);
-  return { value, etag: answer.headers.get("ETag") ?? "" };
+  return { value, etag: answer.headers.get("ETag") ?? "", size: text.length };
 }
 
 /**
@@ -64,35 +78,48 @@ export async function readWindow(id, query, signal) {
   return { ...value, version: Number(/\d+/.exec(etag)?.[0]) };
 }
 
-/** The figures of windows, one for each query, `atOnce` requests at a time; in order, each given to `each` as it comes. */
-export async function readFigures(id, queries, signal, each, atOnce = 4) {
+/** The figures of a window, which cost no message. */
+export const readFigures = (id, query, signal) => readWindow(id, { ...query, include: "figures" }, signal);
+
+/** What `read` gives for each item, in order, with four of them under way at a time. Throws what the first of them throws. */
+export async function each(items, read) {
+  const found = [];
   let next = 0;
-  const read = async () => {
-    while (next < queries.length && !signal.aborted) {
+  const work = async () => {
+    while (next < items.length) {
       const index = next++;
-      each(index, await readWindow(id, { ...queries[index], include: "figures" }, signal));
+      found[index] = await read(items[index]);
     }
   };
-  await Promise.all(Array.from({ length: atOnce }, read));
+  await Promise.all([work(), work(), work(), work()]);
+  return found;
 }
 
-/** Pages of messages before a version, newest first, until `most` have come; each as an array, oldest first. */
-export async function* messagesBefore(id, version, most, signal) {
+/**
+ * Pages of messages from a version on, outwards: before it with `order` desc, newest first, behind it with asc. It ends
+ * at `most` messages or 64 MB, whichever comes first. Each page is an array, oldest first.
+ */
+export async function* messagesFrom(id, version, order, most, signal) {
   let cursor = version;
-  for (let left = most; left > 0 && cursor > 1; ) {
-    const query = { order: "desc", limit: Math.min(PAGE, left), cursor };
-    const page = await call("GET", `${API}/${encodeURIComponent(id)}/messages`, { query, signal });
-    if (!page.data.length) return;
-    left -= page.data.length;
-    cursor = page.data.at(-1).version;
-    yield page.data.reverse();
+  let room = MOST_CHARACTERS;
+  for (let left = most; left > 0 && room > 0 && cursor !== null; ) {
+    const query = { order, limit: Math.min(PAGE, left), cursor };
+    const { value, size } = await ask("GET", `${API}/${encodeURIComponent(id)}/messages`, { query, signal });
+    left -= value.data.length;
+    room -= size;
+    cursor = value.nextCursor;
+    if (value.data.length) yield order === "desc" ? value.data.reverse() : value.data;
   }
 }
 
 /** The context with this id, or else with this external id. Throws Problem. */
 export async function findContext(name, signal) {
   if (/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(name)) {
-    return (await call("GET", `${API}/${name}`, { signal })).data;
+    try {
+      return (await call("GET", `${API}/${name}`, { signal })).data;
+    } catch (error) {
+      if (error.status !== 404) throw error;
+    }
   }
   const found = await call("GET", API, { query: { externalId: name }, signal });
   if (!found.data.length) throw new Problem(404, { detail: `no context has the id or externalId ${JSON.stringify(name)}` });

@@ -1,7 +1,8 @@
 // The request for a window in three languages. A key is never in it, only where it is taken from.
 
 const snake = (name) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
-const literal = (value, yes, no) => (value === "true" ? yes : value === "false" ? no : /^[1-9]\d*$|^0$/.test(value) ? value : JSON.stringify(value));
+const literal = (value, yes, no) =>
+  value === "true" ? yes : value === "false" ? no : /^\d{1,15}$/.test(value) ? String(Number(value)) : JSON.stringify(value);
 
 // For a shell, between single quotes, where only a single quote means anything.
 const quoted = (text) => `'${text.replaceAll("'", `'\\''`)}'`;

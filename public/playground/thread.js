@@ -1,13 +1,13 @@
 // The messages of a context as they are loaded, newest first, and what is known of them by their version.
 
 import { useEffect, useMemo, useRef, useState } from "./preact.js";
-import { findContext, messagesBefore } from "./service.js";
+import { findContext, messagesFrom } from "./service.js";
 
 // Messages that are loaded unasked: as many as the longest window has, so that every window is shown whole.
 const MOST = 11_000;
 
 // Versions before an answer among which its call is looked for, as the service does.
-const CALL_REACH = 1000;
+export const CALL_REACH = 1000;
 
 /** Messages without a gap: those from version `first` on, oldest first. */
 export class Thread {
@@ -55,20 +55,26 @@ export class Thread {
 const EMPTY = new Thread(1, []);
 
 /**
- * The context and its thread: `{context, thread, loading, error, older, refresh}`. `older` loads as many again before
- * what is there; `refresh` begins anew. `id` is a context's id or external id; what was asked for last is shown.
+ * The context and its thread: `{name, context, thread, loading, error, older, newer}`. `older` loads as many again before
+ * what is there, `newer` what has been appended since, up to a version. `name` is what was asked for, a context's id or
+ * external id. Another turn reads the same again, and shows what was there until the new is.
  */
-export function useThread(id, turn) {
+export function useThread(name, turn) {
   const [state, set] = useState({ thread: EMPTY, loading: false });
-  const [round, again] = useState(0);
   const running = useRef();
 
-  const load = async (context, thread, signal) => {
-    for await (const page of messagesBefore(context.id, thread.first, MOST, signal)) {
+  const before = async (context, thread, signal) => {
+    for await (const page of messagesFrom(context.id, thread.first, "desc", MOST, signal)) {
       thread = new Thread(page[0].version, [...page, ...thread.messages]);
-      set((now) => ({ ...now, context, thread }));
+      set((now) => ({ ...now, name, context, thread }));
     }
-    set((now) => ({ ...now, context, thread, loading: false }));
+    set((now) => ({ ...now, name, context, thread, loading: false }));
+  };
+  const behind = async (context, thread, signal) => {
+    for await (const page of messagesFrom(context.id, thread.last, "asc", MOST, signal)) {
+      thread = new Thread(thread.messages.length ? thread.first : page[0].version, [...thread.messages, ...page]);
+    }
+    set((now) => ({ ...now, context: { ...context, latestVersion: thread.last }, thread, loading: false }));
   };
 
   const begin = (work) => {
@@ -81,23 +87,27 @@ export function useThread(id, turn) {
   };
 
   useEffect(() => {
-    if (!id) {
+    if (!name) {
       set({ thread: EMPTY, loading: false });
       return undefined;
     }
+    // A link by an external id goes on with the id, and what is loaded stays.
+    if (state.context?.id === name && state.turn === turn) return undefined;
+    if (state.context?.id !== name) set({ thread: EMPTY, loading: true });
     begin(async (signal) => {
-      set({ thread: EMPTY, loading: true });
-      const context = await findContext(id, signal);
-      await load(context, new Thread(context.latestVersion + 1, []), signal);
+      const context = await findContext(name, signal);
+      set((now) => ({ ...now, turn }));
+      await before(context, new Thread(context.latestVersion + 1, []), signal);
     });
-    return () => running.current?.abort();
-  }, [id, turn, round]);
+    return undefined;
+  }, [name, turn]);
+  useEffect(() => () => running.current?.abort(), []);
 
   return useMemo(
     () => ({
       ...state,
-      older: () => begin((signal) => load(state.context, state.thread, signal)),
-      refresh: () => again((number) => number + 1),
+      older: () => begin((signal) => before(state.context, state.thread, signal)),
+      newer: () => begin((signal) => behind(state.context, state.thread, signal)),
     }),
     [state],
   );

@@ -27,7 +27,9 @@ export function windowQuery(view) {
   return Object.fromEntries(["budget", "at", ...POLICY].filter((name) => view[name]).map((name) => [name, view[name]]));
 }
 
-/** The view, and what changes members of it: a new context is a new entry in the history, all else replaces this one. */
+/**
+ * The view, what changes members of it in place, and what opens a context, or none, as a new entry in the history.
+ */
 export function useView() {
   const [view, set] = useState(() => parseView(location.hash));
   useEffect(() => {
@@ -42,10 +44,14 @@ export function useView() {
   const change = (members) =>
     set((now) => {
       const next = parseView(fragmentOf({ ...now, ...members }));
-      const fragment = fragmentOf(next);
-      if (next.context !== now.context) history.pushState(null, "", fragment);
-      else history.replaceState(null, "", fragment);
+      history.replaceState(null, "", fragmentOf(next));
       return next;
     });
-  return [view, change];
+  // What was set for one context is not meant for another, but for the shape that somebody reads.
+  const open = (context, members = {}) => {
+    const next = parseView(fragmentOf({ format: view.format, ...members, context }));
+    history.pushState(null, "", fragmentOf(next));
+    set(next);
+  };
+  return [view, change, open];
 }

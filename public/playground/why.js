@@ -1,48 +1,42 @@
-// Why a message is in a window or out of it: words for what the service has decided, from the figures of its answer.
+// Why a message is in a window or out of it: words for what the service has decided. Whatever would take its rules to
+// tell, such as the budget that a message needs, is asked of it (windows.js) and never worked out here.
 
+import { CALL_REACH } from "./thread.js";
 import { count, many } from "./words.js";
 
-// Tokens that the service counts for a cleared result.
-const CLEARED = 4;
+/** The tokens from the unit of a version to the newest message of a window, as they are stored. */
+export const reach = (answer, thread, version) => thread.tokens(thread.unit(version), answer.version);
 
-/** The budget that the window would need to open with the unit of a version before its run, in tokens. */
-export function needed(answer, shown, thread, version) {
-  const first = answer.firstVersion ?? thread.last + 1;
-  const opening = thread.unit(version);
-  let tokens = thread.tokens(opening, first - 1);
-  if (answer.policy.clearToolResults) {
-    for (let at = opening; at < first; at++) {
-      const message = thread.at(at);
-      if (message?.role === "tool") tokens -= Math.max(message.tokenCount - CLEARED, 0);
-    }
-  }
-  // What stands in the head already is not counted twice.
-  const request = answer.requestVersion;
-  if (request !== null && request >= opening) tokens -= thread.at(request)?.tokenCount ?? 0;
-  return answer.usedTokens + shown.leftOut + tokens;
+/** Whether a tool message answers no call; false where its call may be among what is not loaded. */
+function orphan(thread, version) {
+  if (thread.at(version)?.role !== "tool" || thread.call(version)) return false;
+  return thread.first === 1 || version - thread.first >= CALL_REACH;
 }
 
 /**
  * Where a message stands: `{place, word, why}`. `place` is in, cleared, out, covered or later; `word` fits a row; `why`
- * is a sentence. `latest` is the version that the window is of.
+ * is a sentence or two.
  */
-export function standing(answer, shown, thread, version, latest) {
+export function standing(answer, shown, thread, version) {
   const covered = answer.compaction?.throughVersion ?? 0;
-  const first = answer.firstVersion ?? latest + 1;
-  if (version > latest) return { place: "later", word: "later", why: `It is newer than version ${latest}, of which this window is.` };
+  if (version > answer.version) return { place: "later", word: "later", why: `It is newer than version ${answer.version}, of which this window is.` };
   if (shown.versions.has(version)) return inside(answer, shown, version);
   if (version <= covered) {
-    const why = `The summary of compaction ${answer.compaction.number} stands in for everything up to version ${covered}.`;
+    const why = `The summary of compaction ${answer.compaction.number} stands in for everything up to message ${covered}.`;
     return { place: "covered", word: "in the summary", why };
   }
-  if (version >= first) {
-    const call = thread.call(version);
-    const why = call
-      ? `It answers the call of message ${call}, which is not in the window. A provider refuses an answer without its call.`
-      : "It answers no call of the 1,000 messages before it. A provider refuses an answer without its call.";
-    return { place: "out", word: call ? `its call ${call} is out` : "no call", why };
+  if (orphan(thread, version)) {
+    return { place: "out", word: "no call", why: "It answers no call of the 1,000 messages before it. A provider refuses an answer without its call." };
   }
-  return outside(answer, shown, thread, version, first);
+  const first = answer.firstVersion;
+  if (first === null) {
+    return { place: "out", word: "the run is empty", why: "The run is empty: none of the newest 1,000 messages can open it, as all of them answer calls." };
+  }
+  if (version > first) {
+    const call = thread.call(version);
+    return { place: "out", word: call ? `its call ${call} is out` : "its call is out", why: `It answers the call of message ${call ?? "that is not loaded"}, which is not in the window. A provider refuses an answer without its call.` };
+  }
+  return outside(answer, shown, thread, version);
 }
 
 function inside(answer, shown, version) {
@@ -51,51 +45,42 @@ function inside(answer, shown, version) {
     return { place: "in", word: "in, request", why: "It is the newest user message, which the policy keeps in every window." };
   }
   if (shown.cleared.has(version)) {
-    const why = `The policy clears tool results that lie more than about ${many(answer.policy.clearToolResults.keepTokens, "token")} back: it keeps its place, and its content is sent as [cleared].`;
+    const why = `The policy clears results of tools that lie more than about ${many(answer.policy.clearToolResults.keepTokens, "token")} back: it keeps its place, and its content is sent as [cleared].`;
     return { place: "cleared", word: "in, cleared", why };
   }
   return { place: "in", word: "in", why: `The run, the newest messages, opens with message ${answer.firstVersion} and has it.` };
 }
 
-function outside(answer, shown, thread, version, first) {
-  const tokens = needed(answer, shown, thread, version);
+/** Of a message before the run: how far back it lies, which is true whatever the policy, and what that means. */
+function outside(answer, shown, thread, version) {
   const { budget, policy } = answer;
-  if (tokens > budget) {
-    const opening = thread.unit(version);
-    const from = opening === version ? "it" : `its unit, which begins with message ${opening},`;
-    const why = `The budget. With ${from} and all that follows the window would need ${count(tokens)} tokens, and it may have ${count(budget)}: ${many(tokens - budget, "token")} too many.`;
-    return { place: "out", word: `${count(tokens)} of ${count(budget)} with it`, why };
-  }
-  if (answer.tokensToEdge === null) {
-    return { place: "out", word: "too many bytes", why: "It would fit the budget, but the window is as long as an answer may be." };
-  }
+  const tokens = reach(answer, thread, version);
+  const opening = thread.unit(version);
+  const from = opening === version ? "From it" : `From its unit, which begins with message ${opening},`;
+  const head = shown.preamble + (shown.summary?.tokenCount ?? 0);
+  const room = head ? `${count(Math.max(budget - head, 0))} of ${count(budget)} are left behind the preamble and the summary` : `the budget is ${count(budget)}`;
+  const why = `The run, the newest messages, opens behind it with message ${answer.firstVersion}. ${from} to the newest message there are ${many(tokens, "token")}, and ${room}.`;
+  if (tokens + head > budget) return { place: "out", word: `${count(tokens)} tokens back`, why };
   const because = [];
-  if (policy.step) because.push(`a full window moves on ${many(policy.step, "token")} at once (step), so that the ones that follow begin alike and the provider's prompt cache hits`);
+  if (answer.tokensToEdge === null) because.push("a window is as long as an answer may be");
+  if (policy.step) because.push(`a full window moves on ${many(policy.step, "token")} at once (step), so that the next ones begin alike and the provider's prompt cache hits`);
   if (policy.startOn === "user") because.push("the run begins with a user message (startOn=user)");
-  const why = `It would fit now (${count(tokens)} of ${count(budget)} tokens), but ${because.join(", or ") || "what follows it would not"}.`;
-  return { place: "out", word: policy.step ? "out by the step" : `before message ${first}`, why };
+  return { place: "out", word: policy.step ? "out by the step" : "before the run", why: because.length ? `${why} It would fit, but ${because.join(", or ")}.` : why };
 }
 
-/** What could keep a version in the window, as changes of the view: asked of the service, so each is a fact. */
-export function remedies(answer, shown, thread, version, view) {
-  const { policy } = answer;
-  const tried = [];
-  const add = (words, change) => tried.push({ words, change: { ...change } });
-  if (!policy.keepPreamble && leads(thread, version)) add("keepPreamble", { keepPreamble: "true" });
-  if (!policy.keepRequest) add("keepRequest", { keepRequest: "true" });
-  if (policy.step) add("no step", { step: "0" });
-  if (policy.startOn === "user") add("startOn=any", { startOn: "any" });
-  if (!policy.clearToolResults) {
-    const keep = String(Math.max(Math.floor(answer.budget / 4), 1));
-    add(`clearToolResults=${keep}`, { clearToolResults: keep });
-  }
-  if (policy.step || policy.startOn === "user") add("neither step nor startOn=user", { step: "0", startOn: "any" });
-  const tokens = String(Math.max(needed(answer, shown, thread, version), answer.budget + 1));
-  add(`a budget of ${count(Number(tokens))}`, { budget: tokens });
-  if (policy.step || policy.startOn === "user") {
-    add(`a budget of ${count(Number(tokens))} and no step`, { budget: tokens, step: "0", startOn: "any" });
-  }
-  return tried.filter(({ change }) => Object.entries(change).some(([name, value]) => view[name] !== value));
+/** What could keep a version in a window, as changes of the view: each to be asked of the service. */
+export function remedies(answer, thread, version) {
+  const { policy, budget } = answer;
+  const keep = Math.max(Math.floor(budget / 4), 1);
+  const turning = [
+    !policy.keepPreamble && leads(thread, version) && { words: "keepPreamble", change: { keepPreamble: "true" } },
+    !policy.keepRequest && { words: "keepRequest", change: { keepRequest: "true" } },
+    policy.step && { words: "no step", change: { step: "0" } },
+    policy.startOn === "user" && { words: "startOn=any", change: { startOn: "any" } },
+    policy.step && policy.startOn === "user" && { words: "neither step nor startOn=user", change: { step: "0", startOn: "any" } },
+    !policy.clearToolResults && { words: `clearToolResults=${keep}`, change: { clearToolResults: `${keep}` } },
+  ];
+  return turning.filter(Boolean);
 }
 
 /** Whether a message is of those that a history begins with and that are the system's. */

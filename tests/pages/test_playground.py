@@ -105,7 +105,7 @@ class TestTheSample:
 
         message = page.get_by_role("region", name="Message 12")
         expect(message).to_contain_text("Not in this window")
-        expect(message).to_contain_text("the window would need 2,996 tokens, and it may have 2,000")
+        expect(message).to_contain_text("to the newest message there are 2,996 tokens, and the budget is 2,000")
         expect(message).to_contain_text("clearToolResults=500")
         findings = page.get_by_role("list", name="Findings")
         expect(findings).to_contain_text("The task is lost: message 8, the newest user message")

@@ -33,7 +33,7 @@ def test_of_a_window_show_what_is_in_it_what_is_not_and_why(
     message = page.get_by_role("region", name="Message 12")
     for text in ("The task is lost: message 8", "Keep it: keepRequest", "The next unit needs 122 more"):
         expect(page.get_by_text(text)).to_be_in_viewport()
-    expect(message.get_by_text("996 tokens too many")).to_be_in_viewport()
+    expect(message.get_by_text("there are 2,996 tokens, and the budget is 2,000")).to_be_in_viewport()
     expect(message.get_by_role("button", name="clearToolResults=500")).to_be_in_viewport()
     expect(page.locator(".ribbon .chosen")).to_be_in_viewport()
 
