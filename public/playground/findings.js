@@ -48,7 +48,7 @@ export function Findings({ answer, thread, shown, change }) {
   const found = findings(answer, thread, shown);
   if (!found.length) return null;
   return html`<ul class="findings" aria-label="Findings">
-    ${found.map(({ text, words, change: members }) => html`<li>${text}${words && html`${" "}<button type="button" onClick=${() => change(members)}>${words}</button>`}</li>`)}
+    ${found.map(({ text, words, change: members }) => html`<li key=${text}>${text}${words && html`${" "}<button type="button" onClick=${() => change(members)}>${words}</button>`}</li>`)}
   </ul>`;
 }
 

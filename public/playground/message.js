@@ -33,7 +33,7 @@ function Remedies({ id, view, answer, thread, version, change }) {
   if (!helping.length && !budget) return html`<p>No single member of the policy would keep it in, and no budget.</p>`;
   return html`<p>What would keep it in:</p>
     <ul class="remedies">
-      ${helping.map(({ words, change: members }) => html`<li><button type="button" onClick=${() => change(members)}>${words}</button></li>`)}
+      ${helping.map(({ words, change: members }) => html`<li key=${words}><button type="button" onClick=${() => change(members)}>${words}</button></li>`)}
       ${budget && html`<li><button type="button" onClick=${() => change({ budget: `${budget}` })}>a budget of ${count(budget)}</button> and no less</li>`}
     </ul>`;
 }

@@ -53,7 +53,7 @@ def open_page(browser: Browser, url: str) -> Iterator[Open]:
 
     def watch(page: Page, origin: str) -> None:
         page.on("pageerror", lambda error: faults.append(f"error: {error}"))
-        # What the service refuses is shown by the page, and said in the console by the browser as well.
+        # What the service refuses, or a test cuts off, is shown by the page; the browser says it in the console as well.
         page.on("console", lambda text: faults.append(text.text) if _bad(text.type, text.text) else None)
         page.on("request", lambda request: faults.append(request.url) if _foreign(request.url, origin) else None)
 
@@ -76,7 +76,7 @@ def open_page(browser: Browser, url: str) -> Iterator[Open]:
 
 
 def _bad(kind: str, text: str) -> bool:
-    return kind in {"error", "warning"} and not text.startswith("Failed to load resource: the server responded with")
+    return kind in {"error", "warning"} and not text.startswith("Failed to load resource: ")
 
 
 def _foreign(address: str, origin: str) -> bool:

@@ -212,6 +212,56 @@ class TestRemedies:
                 message.get_by_role("button", name=words, exact=True).click()
                 expect(message).to_contain_text("In this window")
 
+    def test_name_the_least_budget_that_does(self, playground: Playground, odd_id: str) -> None:
+        """At that budget the message is in, and at one token less it is not, whatever else the policy says."""
+        page = playground.page
+        chance = random.Random(12)
+        for _ in range(12):
+            names = ["keepPreamble", "keepRequest", "startOn", "step", "clearToolResults"]
+            query = {name: chance.choice(MEMBERS[name]) for name in chance.sample(names, 3)} | {"budget": 700}
+            out = [
+                version for version, place in shown(playground.window(odd_id, **query), 27).items() if place == "out"
+            ]
+            version = chance.choice(out)
+            playground.view(odd_id, **query, message=version)
+            message = page.get_by_role("region", name=f"Message {version}:")
+            expect(message.locator(".remedies").or_(message.get_by_text("No single member"))).to_be_visible()
+            button = message.get_by_role("button", name="a budget of")
+            budgets = range(701, 9000, 97)
+            if button.count():
+                budget = int(re.sub(r"\D", "", button.inner_text()))
+                budgets = range(budget - 1, budget + 1)
+            held = [shown(playground.window(odd_id, **query | {"budget": b}), 27)[version] != "out" for b in budgets]
+            assert held == ([False, True] if button.count() else [False] * len(budgets)), (query, version)
+
+    def test_that_cannot_be_asked_for_are_not_taken_for_none(self, playground: Playground, odd_id: str) -> None:
+        page = playground.page
+        page.route("**/window?*include=figures*", lambda route: route.abort())
+        playground.view(odd_id, budget=900, message=1)
+        message = page.get_by_role("region", name="Message 1:")
+        expect(message.get_by_role("alert")).to_be_visible()
+        page.unroute_all()
+
+        message.get_by_role("button", name="Try again").click()
+
+        expect(message.get_by_role("button", name="a budget of")).to_be_visible()
+
+    @pytest.mark.parametrize("query", [{}, {"step": 200}, {"startOn": "user"}, {"clearToolResults": 100}])
+    def test_of_the_slider_bring_the_next_unit_in_and_not_a_token_before(
+        self, playground: Playground, odd_id: str, query: dict[str, Any]
+    ) -> None:
+        playground.view(odd_id, budget=800, **query)
+        before = playground.window(odd_id, budget=800, **query)["firstVersion"]
+        button = playground.page.get_by_role("button", name="The next unit needs")
+        expect(button).to_be_visible()
+        more = int(re.sub(r"\D", "", button.inner_text()))
+
+        button.click()
+
+        expect(playground.page.locator(".figures strong")).to_have_text(re.compile(f"of {800 + more:,} tokens"))
+        assert playground.window(odd_id, budget=800 + more, **query)["firstVersion"] < before
+        assert playground.window(odd_id, budget=800 + more - 1, **query)["firstVersion"] >= before
+
 
 class TestThePast:
     def test_each_call_is_shown_with_what_it_was_sent_and_whether_the_cache_was_kept(
@@ -266,6 +316,26 @@ class TestThePast:
         playground.view(context_id, budget=2000, at=first["createdAt"])
 
         expect(playground.page.locator(".figures")).to_contain_text("of 30 messages")
+
+    def test_of_nothing_has_no_calls(self, playground: Playground) -> None:
+        context_id = playground.load_sample()
+
+        playground.view(context_id, budget=2000, at=0)
+
+        expect(playground.section("What each model call was sent")).to_contain_text("No call so far")
+
+    def test_is_no_reason_to_miss_what_others_append(self, playground: Playground, api: httpx.Client) -> None:
+        context_id = post(api, "", {"policy": {"budget": 500}})["id"]
+        post(api, f"/{context_id}/messages", {"messages": [{"role": "user", "content": "One.", "tokenCount": 400}]})
+        playground.view(context_id)
+        expect(playground.page.locator(".row")).to_have_count(1)
+
+        post(api, f"/{context_id}/messages", {"messages": [{"role": "user", "content": "Two.", "tokenCount": 300}]})
+        playground.view(context_id, budget=499)
+
+        expect(playground.page.locator(".row")).to_have_count(2)
+        assert until(lambda: read(playground.rows()), {1: "out", 2: "in"}) == {1: "out", 2: "in"}
+        expect(playground.page.get_by_text("The task is lost")).to_have_count(0)
 
 
 class TestForksAndCompactions:
@@ -324,14 +394,18 @@ class TestKeyboard:
             page.keyboard.press("ArrowDown")
 
         expect(page.get_by_role("region", name="Message 12")).to_contain_text("Not in this window")
+        self.tab_to(page, "Keep it: keepRequest", backwards=True)
+        page.keyboard.press("Enter")
+        expect(page.locator("#window-title")).to_be_focused()
+        self.tab_to(page, "Messages, oldest first")
         active = page.evaluate("document.activeElement.getAttribute('aria-activedescendant')")
         assert active == "message-12"
         assert page.locator(f"#{active}").get_attribute("aria-selected") == "true"
 
     @staticmethod
-    def tab_to(page: Page, name: str) -> None:
+    def tab_to(page: Page, name: str, *, backwards: bool = False) -> None:
         for _ in range(60):
-            page.keyboard.press("Tab")
+            page.keyboard.press("Shift+Tab" if backwards else "Tab")
             label = page.evaluate(
                 "(({ activeElement: at }) => at.ariaLabel || at.labels?.[0]?.innerText || at.innerText)(document)"
             )
@@ -388,6 +462,33 @@ class TestSnippets:
 
 
 class TestLinks:
+    def test_by_an_external_id_or_an_id_in_capitals_lead_there_and_back(
+        self, playground: Playground, api: httpx.Client
+    ) -> None:
+        page = playground.page
+        name = f"ticket-{random.randrange(10**9)}"
+        context_id = post(api, "", {"externalId": name})["id"]
+        for text in (name, context_id.upper(), context_id):
+            page.get_by_label("Context id or externalId").fill(text)
+            page.get_by_role("button", name="Open").click()
+            expect(page.get_by_role("heading", level=1)).to_have_text(name)
+            expect(page).to_have_url(re.compile(context_id))
+
+            page.go_back()
+
+            expect(page.get_by_role("heading", name="Open a context")).to_be_visible()
+
+    def test_to_another_context_leave_the_settings_of_this_one_behind(self, playground: Playground) -> None:
+        sample = playground.load_sample()
+        playground.view(sample, budget=2000, step=7, policy="none", keepRequest=True, message=3, at=20)
+        page = playground.page
+        page.get_by_role("button", name="All contexts").click()
+
+        page.get_by_role("link", name="Sample: how it went on").first.click()
+
+        expect(page.get_by_role("heading", level=1)).to_contain_text("with a compaction")
+        assert page.url.partition("#")[2] == page.url.partition("#")[2].partition("&")[0]
+
     def test_hold_the_view(self, playground: Playground, open_page: Open, api: httpx.Client) -> None:
         context_id = playground.load_sample()
         query = {"budget": 2500, "step": 300, "at": 28, "message": 9, "format": "anthropic"}

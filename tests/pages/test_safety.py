@@ -231,7 +231,49 @@ class TestAPaste:
         context = api.get(f"/api/v1/contexts/{page.url.partition('context=')[2][:36]}").json()["data"]
         assert context["latestVersion"] == 2500
 
-    @pytest.mark.parametrize("text", ["{", "3", '"text"', "[]", "[1]", "{}", "null", '{"messages": []}', "[[]]"])
+    def test_is_stored_to_the_digit(self, open_page: Open, api: httpx.Client) -> None:
+        """JavaScript would round the first number and write the others in another way."""
+        page = open_page(PATH)
+        numbers = '{"id": 1234567890123456789, "price": 1.0, "small": 1e-7}'
+        text = f'[{{"role": "user", "content": "Count.", "metadata": {numbers}}}]'
+        page.get_by_label("Format").select_option("kata")
+
+        self.paste(page, text)
+
+        page.get_by_role("listbox").click()
+        expect(page.get_by_label("Metadata of the message")).to_contain_text("1234567890123456789")
+        context_id = page.url.partition("context=")[2][:36]
+        stored = api.get(f"/api/v1/contexts/{context_id}/messages").text
+        assert '"id":1234567890123456789' in stored.replace(" ", "")
+        assert "1.0" in stored
+
+    @pytest.mark.parametrize(
+        ("pasted", "part"),
+        [
+            ({"system": "Be brief.", "messages": [{"role": "user", "content": "Hi"}]}, {"type": "text", "text": "Hi"}),
+            (
+                [{"role": "user", "content": [
+                    {"type": "image", "source": {"type": "url", "url": "https://example.com/a.png"}}]}],
+                {"type": "image", "source": {"type": "url", "url": "https://example.com/a.png"}},
+            ),
+        ],
+    )  # fmt: skip
+    def test_of_anthropic_without_any_tool_comes_back_whole(
+        self, open_page: Open, api: httpx.Client, pasted: Any, part: dict[str, Any]
+    ) -> None:
+        page = open_page(PATH)
+
+        self.paste(page, json.dumps(pasted))
+
+        page.get_by_role("listbox").wait_for()
+        path = f"/api/v1/contexts/{page.url.partition('context=')[2][:36]}/window"
+        window = api.get(path, params={"budget": 1000, "format": "anthropic"}).json()
+        assert window["data"]["messages"][0]["content"] in ([part], part.get("text"))
+        assert window["repairs"] == []
+
+    @pytest.mark.parametrize(
+        "text", ["{", "3", '"text"', "[]", "[1]", "{}", "null", '{"messages": []}', "[[]]", '{"system": {"parts": 5}}']
+    )
     def test_of_what_is_no_transcript_says_so_and_stores_nothing(
         self, open_page: Open, api: httpx.Client, text: str
     ) -> None:
@@ -252,7 +294,7 @@ class TestAPaste:
 
         self.paste(page, json.dumps([*messages, {"role": "nobody", "content": "x"}]))
 
-        expect(page.get_by_text("/messages/500/role")).to_be_visible()
+        expect(page.get_by_text("/messages/500/role")).to_contain_text("counted from message 1,001 on")
         assert api.get("/api/v1/contexts", params={"limit": 1}).json()["data"] == newest
 
     @staticmethod
