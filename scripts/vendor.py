@@ -4,6 +4,7 @@ The copies are committed, so that nothing is downloaded to serve or to deploy; t
 Needs npm, which knows where its registry is. Must never write a byte of a tarball that has another SHA-512 than here.
 """
 
+import argparse
 import base64
 import hashlib
 import subprocess
@@ -43,14 +44,20 @@ SWAGGER_UI = Tarball(
         "NOTICE": "public/docs/try/NOTICE.txt",
     },
 )
-# preact with its hooks, and htm, in one module.
+# preact with its hooks, and htm, in one module; each has a license of its own.
 HTM = Tarball(
     "htm",
     "3.1.1",
     "983Vyg8NwUE7JkZ6NmOqpCZ+sh1bKv2iYTlUkzlWmA5JD2acKoxd4KVxbMmxX/85mtfdnDmTFoNKcg5DGAvxNQ==",
-    {"preact/standalone.module.js": "public/playground/preact.js", "LICENSE": "public/playground/preact.LICENSE.txt"},
+    {"preact/standalone.module.js": "public/playground/preact.js", "LICENSE": "public/playground/htm.LICENSE.txt"},
 )
-COPIED = (SWAGGER_UI, HTM)
+PREACT = Tarball(
+    "preact",
+    "10.5.14",
+    "KojoltCrshZ099ksUZ2OQKfbH66uquFoxHSbnwKbTJHeQNvx42EmC7wQVWNuDt6vC5s3nudRHFtKbpY4ijKlaQ==",
+    {"LICENSE": "public/playground/preact.LICENSE.txt"},
+)
+COPIED = (SWAGGER_UI, HTM, PREACT)
 
 # What looks for faults of accessibility in the tests; it is not published, so not committed either.
 AXE = Tarball(
@@ -90,8 +97,10 @@ def _fetched(tarball: Tarball) -> Path:
     return packed
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     """The command. Returns the exit status."""
+    described = "Copies what the pages in public/ take from npm out of its pinned tarballs."
+    argparse.ArgumentParser(prog="python -m scripts.vendor", description=described).parse_args(arguments)
     try:
         for tarball in COPIED:
             for path, content in contents(tarball).items():

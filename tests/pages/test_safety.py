@@ -240,7 +240,7 @@ class TestAPaste:
 
         self.paste(page, text)
 
-        page.get_by_role("listbox").click()
+        page.locator(".row").click()
         expect(page.get_by_label("Metadata of the message")).to_contain_text("1234567890123456789")
         context_id = page.url.partition("context=")[2][:36]
         stored = api.get(f"/api/v1/contexts/{context_id}/messages").text
