@@ -53,7 +53,7 @@ def open_page(browser: Browser, url: str) -> Iterator[Open]:
 
     def watch(page: Page, origin: str) -> None:
         page.on("pageerror", lambda error: faults.append(f"error: {error}"))
-        # What the service refuses, or a test cuts off, is shown by the page; the browser says it in the console as well.
+        # What the service refuses, or a test cuts off, the page shows, and the browser says so in the console as well.
         page.on("console", lambda text: faults.append(text.text) if _bad(text.type, text.text) else None)
         page.on("request", lambda request: faults.append(request.url) if _foreign(request.url, origin) else None)
 
