@@ -138,13 +138,13 @@ function App() {
   const next = () => again((number) => number + 1);
   const following = useThread(view.context, turn);
   const { name, context, error } = following;
-  const there = view.context && context && (view.context === context.id || view.context === name);
+  const found = view.context && context && (view.context === context.id || view.context === name);
 
   // A link, and the API, know a context by its id; and a window needs a budget where the policy has none.
+  const budget = view.budget || (context?.policy.budget && view.policy !== "none") ? undefined : String(DEFAULT_BUDGET);
+  const there = found && context.id === view.context && !budget;
   useEffect(() => {
-    if (!there) return;
-    const budget = view.budget || (context.policy.budget && view.policy !== "none") ? {} : { budget: String(DEFAULT_BUDGET) };
-    if (context.id !== view.context || budget.budget) change({ context: context.id, ...budget });
+    if (found && !there) change({ context: context.id, ...(budget && { budget }) });
   }, [context, view]);
   const opened = (made, members) => {
     open(made.id, members);

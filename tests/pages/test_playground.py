@@ -1,5 +1,6 @@
 """The playground shows what the service decided, and why, in a real browser."""
 
+import hashlib
 import itertools
 import json
 import random
@@ -12,6 +13,7 @@ import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
+from scripts.stack.router import ROOT
 from tests.pages.conftest import Open
 from tests.pages.playground import PATH, Playground, read, shown, until
 
@@ -87,6 +89,13 @@ class TestTheSample:
         [compaction] = api.get(f"/api/v1/contexts/{fork['id']}/compactions").json()["data"]
         assert (context["latestVersion"], fork["latestVersion"], fork["forkVersion"]) == (30, 36, 30)
         assert compaction["throughVersion"] == 22
+
+    def test_that_has_changed_has_another_external_id(self) -> None:
+        """A database has the one before under its id, and its keys stand for that."""
+        digests = {"playground-sample-1": "519fd1b81955e323460fec4169119ec49a188fddc0b7d2da80d2c6d6e4a51ecf"}
+        content = (ROOT / "public/playground/sample.json").read_bytes()
+
+        assert digests[json.loads(content)["context"]["externalId"]] == hashlib.sha256(content).hexdigest()
 
     def test_is_not_made_twice(self, playground: Playground, api: httpx.Client) -> None:
         context_id = playground.load_sample()
