@@ -1,10 +1,11 @@
 // The page: what is looked at stands in the address, what is in a window is the service's answer, and this shows it.
 
-import { html, render, useEffect, useMemo, useState } from "./preact.js";
+import { html, render, useEffect, useLayoutEffect, useMemo, useRef, useState } from "./preact.js";
 import { Begin } from "./begin.js";
 import { Compactions } from "./compactions.js";
 import { Budget, Policy, Version } from "./controls.js";
-import { Figures, Findings } from "./findings.js";
+import { Figures } from "./figures.js";
+import { Findings } from "./findings.js";
 import { Forks } from "./forks.js";
 import { History } from "./history.js";
 import { List } from "./list.js";
@@ -12,9 +13,9 @@ import { Message } from "./message.js";
 import { Copy, Trouble } from "./pieces.js";
 import { Request } from "./request.js";
 import { Legend, Ribbon } from "./ribbon.js";
-import { useKey } from "./service.js";
+import { hasKey, setKey } from "./service.js";
 import { useThread } from "./thread.js";
-import { DEFAULT_BUDGET, useView } from "./view.js";
+import { DEFAULT_BUDGET, fragmentOf, useView } from "./view.js";
 import { standing } from "./why.js";
 import { shownIn, useWindow } from "./windows.js";
 import { count, many } from "./words.js";
@@ -32,18 +33,19 @@ function Top({ view, open, next }) {
   };
   const unlock = (event) => {
     event.preventDefault();
-    useKey(key);
+    setKey(key);
+    type("");
     next();
   };
   return html`<header>
-    <p class="brand"><a href="/playground">Kata Context</a> <span>playground</span></p>
+    <p class="brand"><a href="#">Kata Context</a> <span>playground</span></p>
     <form onSubmit=${submit}>
       <label><span>Context id or externalId</span><input value=${name} autocomplete="off" spellcheck=${false} onInput=${(event) => write(event.target.value)} /></label>
       <button>Open</button>
     </form>
     <form onSubmit=${unlock}>
-      <label><span>Key, kept in this page's memory alone</span><input type="password" value=${key} autocomplete="off" onInput=${(event) => type(event.target.value)} /></label>
-      <button>Use it</button>
+      <label><span>Key, kept in this page's memory alone</span><input type="password" value=${key} autocomplete="off" placeholder=${hasKey() ? "one is in use" : ""} onInput=${(event) => type(event.target.value)} /></label>
+      <button>${hasKey() && !key ? "Forget it" : "Use it"}</button>
     </form>
     <nav aria-label="Pages"><a href="/docs">API reference</a>${view.context && html` <button type="button" class="link" onClick=${() => open()}>All contexts</button>`}</nav>
   </header>`;
@@ -82,19 +84,23 @@ function Workbench({ view, change, turn, next, following }) {
   const shown = known?.shown;
   const opening = answer?.firstVersion ?? undefined;
   const sum = answer ? `${count(shown.versions.size)} of ${many(answer.version, "message")}, ${count(answer.usedTokens)} of ${many(answer.budget, "token")}` : "";
-  const parts = { id, view, thread, change, select, turn, answer, shown };
+  // While an answer is awaited, or was refused, nothing more is asked about the one before.
+  const waiting = stale || Boolean(error);
+  const parts = { id, view, thread, change, select, turn, answer, shown, waiting };
+
+  const pressed = useFocusKept();
 
   // The service may know of messages that others have appended since these were loaded.
   useEffect(() => {
     if (answer?.version > thread.last && !loading && !broken) newer();
   }, [answer, thread, loading]);
 
-  return html`<main onClickCapture=${followFocus}>
-    <div class="title"><h1><bdi>${context.name ?? context.externalId ?? "Context"}</bdi></h1> <code>${id}</code>
-      <span><button type="button" onClick=${next}>Read again</button> <${Copy} text=${location.href} words="Copy the link" /></span></div>
+  return html`<main onClickCapture=${pressed}>
+    <div class="title"><h1 tabindex="-1"><bdi>${context.name ?? context.externalId ?? "Context"}</bdi></h1> <code>${id}</code>
+      <span><button type="button" onClick=${next}>Read again</button> <${Copy} text=${location.origin + location.pathname + fragmentOf(view)} words="Copy the link" /></span></div>
     ${(error ?? broken) && html`<${Trouble} error=${error ?? broken} again=${next} />`}
     <div class="controls">
-      <${Budget} ...${parts} />
+      <${Budget} ...${parts} context=${context} />
       <${Version} ...${parts} context=${context} />
       <${Policy} ...${parts} context=${context} />
     </div>
@@ -125,11 +131,19 @@ function Workbench({ view, change, turn, next, following }) {
   </main>`;
 }
 
-/** Gives the focus to the window's heading where what was pressed is gone because of it, lest it fall to the page's top. */
-function followFocus({ target }) {
-  const pressed = target.closest("button");
-  if (!pressed) return;
-  setTimeout(() => pressed.isConnected || document.activeElement !== document.body || document.querySelector("#window-title")?.focus(), 300);
+/**
+ * What notes the button that was pressed. Where it is gone because of that, the focus goes to the window's heading, lest
+ * it fall to the top of the page.
+ */
+function useFocusKept() {
+  const pressed = useRef();
+  useLayoutEffect(() => {
+    if (pressed.current && !pressed.current.isConnected && document.activeElement === document.body) {
+      pressed.current = undefined;
+      document.querySelector("#window-title")?.focus();
+    }
+  });
+  return ({ target }) => (pressed.current = target.closest("button"));
 }
 
 function App() {
@@ -146,14 +160,22 @@ function App() {
   useEffect(() => {
     if (found && !there) change({ context: context.id, ...(budget && { budget }) });
   }, [context, view]);
+  // Whoever opens another context begins at its name; the page itself is begun as the browser has it.
+  const place = there ? context.id : "";
+  const before = useRef(place);
+  useEffect(() => {
+    if (before.current !== place && document.activeElement === document.body) document.querySelector("h1")?.focus();
+    before.current = place;
+    document.title = `${there ? `${context.name ?? context.externalId ?? "Context"} · ` : ""}Playground · Kata Context`;
+  }, [place]);
   const opened = (made, members) => {
     open(made.id, members);
     next();
   };
   return html`<${Top} view=${view} open=${open} next=${next} />
-    ${!view.context && html`<main><h1>Which messages go to the model next, and why?</h1><${Begin} opened=${opened} turn=${turn} /></main>`}
+    ${!view.context && html`<main><h1 tabindex="-1">Which messages go to the model next, and why?</h1><${Begin} opened=${opened} turn=${turn} /></main>`}
     ${there && html`<${Workbench} key=${context.id} ...${{ view, change, turn, next, following }} />`}
-    ${view.context && !there && html`<main><h1>Context</h1>${error ? html`<${Trouble} error=${error} again=${next} />` : html`<p>Loading …</p>`}</main>`}`;
+    ${view.context && !there && html`<main><h1 tabindex="-1">Context</h1>${error ? html`<${Trouble} error=${error} again=${next} />` : html`<p>Loading …</p>`}</main>`}`;
 }
 
 render(html`<${App} />`, document.body);

@@ -2,7 +2,7 @@
 
 import { html, useEffect, useState } from "./preact.js";
 import { windowQuery } from "./view.js";
-import { leastBudget } from "./windows.js";
+import { budgetFor, useStill } from "./windows.js";
 import { count, many } from "./words.js";
 
 /** A field that is sent when it is left or Enter is pressed, not at each letter. */
@@ -32,50 +32,42 @@ function Choice({ label, value, set, stored, options, effect }) {
   </label>`;
 }
 
-/**
- * The least budget at which another unit comes in, asked for once the view has been still for a moment: undefined until
- * then and where there is none. `find` asks at once.
- */
-function useNext(id, view, answer, thread) {
-  const [state, set] = useState({});
-  const query = windowQuery(view);
-  const asked = JSON.stringify([id, query, answer?.version, answer?.firstVersion]);
-  const find = async (signal) => {
-    const first = answer?.firstVersion;
-    // Behind what a summary covers there is nothing to come, and none of what is not loaded can be guessed.
-    if (!first || first - 1 <= (answer.compaction?.throughVersion ?? 0) || !thread.at(first - 1)) return undefined;
-    const opened = (figures) => figures.firstVersion !== null && figures.firstVersion < first;
-    return leastBudget(id, query, answer, answer.usedTokens + thread.tokens(thread.unit(first - 1), first - 1), opened, signal);
-  };
-  useEffect(() => {
-    const control = new AbortController();
-    const timer = setTimeout(() => find(control.signal).then((next) => set({ asked, next }), () => {}), 200);
-    return () => {
-      clearTimeout(timer);
-      control.abort();
-    };
-  }, [asked]);
-  return [state.asked === asked ? state.next : undefined, find];
-}
+/** What finds the budget at which another unit comes in, given a signal; undefined where there is none. */
+const finder = (id, query, answer, thread) => async (signal) => {
+  const first = answer?.firstVersion;
+  // Behind what a summary covers there is nothing to come, and of what is not loaded nothing can be guessed.
+  if (!first || first - 1 <= (answer.compaction?.throughVersion ?? 0) || !thread.at(first - 1)) return undefined;
+  const opened = (figures) => figures.firstVersion !== null && figures.firstVersion < first;
+  return budgetFor(id, query, answer, answer.usedTokens + thread.tokens(thread.unit(first - 1), first - 1), opened, signal);
+};
 
 /** The slider of the budget: Page Up goes to where a unit comes in, Page Down to where the oldest goes out. */
-export function Budget({ id, answer, shown, thread, view, change }) {
+export function Budget({ id, context, answer, waiting, shown, thread, view, change }) {
   // A link may say what is no number; the service refuses that, and the slider stays where it was.
   const budget = /^\d+$/.test(view.budget ?? "") ? Number(view.budget) : (answer?.budget ?? 0);
-  const most = Math.max(answer?.totalTokens ?? 0, budget, 100);
-  const [next, find] = useNext(id, view, answer, thread);
+  const most = Math.max(context.totalTokens, budget, 100);
+  const query = windowQuery(view);
+  const find = finder(id, query, answer, thread);
+  const { value, stale } = useStill(!waiting && JSON.stringify([id, query, answer?.version, answer?.firstVersion]), 200, find);
+  const next = stale ? undefined : value;
   const set = (tokens) => change({ budget: String(Math.max(Math.round(tokens), 1)) });
   const keys = async (event) => {
     if (event.key !== "PageUp" && event.key !== "PageDown") return;
     event.preventDefault();
-    if (event.key === "PageDown") set(Math.min(budget, answer?.usedTokens ?? budget) - 1);
-    else set((next ?? (await find())) || budget);
+    if (event.key === "PageDown") {
+      set(Math.min(budget, answer?.usedTokens ?? budget) - 1);
+      return;
+    }
+    const { target } = event;
+    const found = next ?? (await find().catch(() => undefined));
+    // Whoever has moved the slider meanwhile wants no other place.
+    if (found && Number(target.value) === budget) set(found);
   };
   const text = answer?.budget === budget ? `${many(budget, "token")}, ${shown.versions.size} of ${many(answer.version, "message")}` : many(budget, "token");
   return html`<div class="budget">
     <label for="budget">Budget</label>
     <input id="budget" type="range" min="1" max=${most} value=${budget} aria-valuetext=${text} onInput=${(event) => set(Number(event.target.value))} onKeyDown=${keys} />
-    <${Field} label="tokens" inputmode="numeric" value=${view.budget ?? String(budget)} set=${(value) => change({ budget: value })} />
+    <${Field} label="tokens" aria-label="Budget in tokens" inputmode="numeric" value=${view.budget ?? String(budget)} set=${(value) => change({ budget: value })} />
     ${next && html`<button type="button" onClick=${() => set(next)}>The next unit needs ${count(next - budget)} more</button>`}
   </div>`;
 }
@@ -92,7 +84,7 @@ export function Version({ context, answer, thread, view, change }) {
   return html`<div class="budget">
     <label for="version">Version</label>
     <input id="version" type="range" min="0" max=${latest} value=${number} aria-valuetext=${text} onInput=${(event) => set(event.target.value)} />
-    <${Field} label="or a time" value=${at} set=${set} />
+    <${Field} label="or a time" aria-label="Version, or a time" value=${at} set=${set} />
     ${view.at && html`<button type="button" onClick=${() => change({ at: "" })}>To the latest</button>`}
   </div>`;
 }

@@ -1,9 +1,10 @@
 // What each call of the model was sent, as a sawtooth over the versions, and where the provider's prompt cache was lost.
 
-import { html, useEffect, useMemo, useState } from "./preact.js";
+import { html, useMemo } from "./preact.js";
 import { Trouble } from "./pieces.js";
 import { each, readFigures } from "./service.js";
 import { windowQuery } from "./view.js";
+import { useStill } from "./windows.js";
 import { count, many } from "./words.js";
 
 // Calls that are asked for: each is a request for figures, of about two milliseconds.
@@ -16,13 +17,17 @@ const CACHED_PRICE = 0.1;
 const WIDTH = 8;
 const HEIGHT = 100;
 
-/** The versions at which the model was called up to a version: those before an assistant's message, and that itself. */
+/**
+ * The versions at which the model was called up to a version, those before an assistant's message, and that version
+ * itself, for the call that would be the next: `{versions, more}`, the newest of them, and whether there are others.
+ */
 function callsUpTo(thread, version) {
-  const calls = version >= thread.first ? [version] : [];
-  for (let at = Math.min(version, thread.last) - 1; at >= Math.max(thread.first, 1) && calls.length < MOST; at--) {
-    if (thread.at(at + 1).role === "assistant") calls.push(at);
+  const versions = version && version >= thread.first - 1 ? [version] : [];
+  let at = Math.min(version, thread.last) - 1;
+  for (; at >= Math.max(thread.first, 1) && versions.length < MOST; at--) {
+    if (thread.at(at + 1).role === "assistant") versions.push(at);
   }
-  return calls.reverse();
+  return { versions: versions.reverse(), more: thread.first > 1 || (at >= 1 && versions.length === MOST) };
 }
 
 /**
@@ -30,7 +35,7 @@ function callsUpTo(thread, version) {
  * in its cache from that: all of it, or else at least the preamble and the summary that both begin with. kept is null
  * for the first. `head` has the tokens of the preamble and of the summary in the window that is shown.
  */
-export function cachedOf(calls, head) {
+function cachedOf(calls, head) {
   return calls.map((figures, index) => {
     const before = calls[index - 1];
     if (!before) return { figures, kept: null, cached: 0 };
@@ -43,40 +48,21 @@ export function cachedOf(calls, head) {
   });
 }
 
-/** The calls' figures: `{calls, error, stale}`, asked for anew once the view has been still for a moment. */
-function useCalls(id, view, versions, turn) {
-  const [state, set] = useState({});
-  const asked = JSON.stringify([id, { ...windowQuery(view), at: "" }, versions, turn]);
-  useEffect(() => {
-    const control = new AbortController();
-    const timer = setTimeout(async () => {
-      try {
-        const calls = await each(versions, (at) => readFigures(id, { ...windowQuery(view), at }, control.signal));
-        if (!control.signal.aborted) set({ asked, calls });
-      } catch (error) {
-        if (!control.signal.aborted) set({ asked, error });
-      }
-    }, 250);
-    return () => {
-      clearTimeout(timer);
-      control.abort();
-    };
-  }, [asked]);
-  return { ...state, stale: state.asked !== asked };
-}
-
 /** The section; `answer` is the window that is shown. */
-export function History({ id, view, thread, answer, shown, turn, ready, change }) {
+export function History({ id, view, thread, answer, waiting, shown, turn, ready, change }) {
   const { version } = answer;
-  const versions = ready ? callsUpTo(thread, version) : [];
-  const { calls, error, stale } = useCalls(id, view, versions, turn);
+  const { versions, more } = ready ? callsUpTo(thread, version) : { versions: [] };
+  const query = { ...windowQuery(view), at: "" };
+  const { value: calls, error, stale, again } = useStill(!waiting && JSON.stringify([id, query, versions, turn]), 250, (signal) =>
+    each(versions, (at) => readFigures(id, { ...query, at }, signal)),
+  );
   const head = { count: answer.preambleCount, preamble: shown.preamble, number: answer.compaction?.number, summary: shown.summary?.tokenCount ?? 0 };
   // Made once for an answer: a slider that moves renders this page a hundred times.
-  const chart = useMemo(() => calls?.length && html`<${Chart} calls=${cachedOf(calls, head)} more=${calls.length === MOST} change=${change} />`, [calls, ...Object.values(head)]);
+  const chart = useMemo(() => calls?.length && html`<${Chart} calls=${cachedOf(calls, head)} more=${more} change=${change} />`, [calls, more, ...Object.values(head)]);
   return html`<section aria-labelledby="history-title" aria-busy=${String(stale)}>
     <h2 id="history-title">What each model call was sent</h2>
-    ${error && html`<${Trouble} error=${error} />`}
-    ${ready && !versions.length && html`<p>${version && version < thread.first ? "These messages are not loaded." : "No call so far."}</p>`}
+    ${error && html`<${Trouble} error=${error} again=${again} />`}
+    ${ready && !versions.length && html`<p>${version ? "These messages are not loaded." : "No call so far."}</p>`}
     ${versions.length > 0 && !calls?.length && !error && html`<p class="hint">Asking …</p>`}
     ${versions.length > 0 && chart && html`<div class=${stale ? "stale" : ""}>${chart}</div>`}
   </section>`;
@@ -90,7 +76,11 @@ function Chart({ calls, more, change }) {
   const paid = sent - cached * (1 - CACHED_PRICE);
   const most = Math.max(...calls.map(({ figures }) => Math.max(figures.usedTokens, figures.budget)));
   const height = (tokens) => (HEIGHT * tokens) / most;
-  const summary = `${more ? "The newest " : ""}${many(calls.length, "call")} ${calls.length === 1 ? "was" : "were"} sent ${many(sent, "token")}. The prompt cache was kept ${many(kept, "time")} and lost ${many(lost, "time")}; with cached input at a tenth this costs as much as ${many(Math.round(paid), "token")}${lost ? " at most" : ""}.`;
+  const summary = [
+    `${more ? "The newest " : ""}${many(calls.length, "call")}, the next one among them, ${calls.length === 1 ? "has" : "have"} ${many(sent, "token")}.`,
+    `The prompt cache was kept ${many(kept, "time")} and lost ${many(lost, "time")};`,
+    `with cached input at a tenth they cost about as much as ${many(Math.round(paid), "token")}.`,
+  ].join(" ");
   return html`<p>${summary}</p>
     <svg class="sawtooth" viewBox=${`0 0 ${calls.length * WIDTH} ${HEIGHT + 6}`} preserveAspectRatio="none" role="img" aria-label=${`Tokens sent by each call. ${summary}`}>
       ${calls.map(({ figures, cached: part, kept: was }, index) => {

@@ -38,7 +38,8 @@ export function List({ thread, stand, selected, select, opening }) {
     if (!by || !total) return;
     event.preventDefault();
     const from = selected ?? opening ?? thread.last;
-    select(Math.min(Math.max(selected ? from + by : from, thread.first), thread.last));
+    // The first arrow chooses where the window opens.
+    select(Math.min(Math.max(selected || !Number.isFinite(by) ? from + by : from, thread.first), thread.last));
   };
 
   const from = Math.max(Math.floor(seen.top / ROW) - BEYOND, 0);

@@ -1,6 +1,6 @@
 // The window as the provider gets it, what had to be changed for that, and the request for it in three languages.
 
-import { html, useState } from "./preact.js";
+import { html, useMemo, useState } from "./preact.js";
 import { hasKey } from "./service.js";
 import { Copy, Text, Trouble } from "./pieces.js";
 import { snippets } from "./snippets.js";
@@ -26,10 +26,10 @@ function Snippets({ id, query }) {
 }
 
 /** The section; `answer` is the window in the service's own shape. */
-export function Request({ id, view, answer: window, turn, select, change }) {
+export function Request({ id, view, answer: window, waiting, turn, select, change }) {
   const format = view.format ?? "kata";
   const query = { ...windowQuery(view), ...(format !== "kata" && { format }) };
-  const theirs = useAnswer(format === "kata" ? undefined : id, query, turn);
+  const theirs = useAnswer(format === "kata" || waiting ? undefined : id, query, turn);
   // What was answered for another format is no answer for this one.
   const answer = format === "kata" ? window : theirs.query?.format === format ? theirs.answer : undefined;
   return html`<section aria-labelledby="request-title">
@@ -39,7 +39,7 @@ export function Request({ id, view, answer: window, turn, select, change }) {
     </label>
     ${format !== "kata" && theirs.error && html`<${Trouble} error=${theirs.error} />`}
     ${answer && html`<${Repairs} answer=${answer} format=${format} select=${select} />
-      <details><summary>The members of the request</summary><${Data} data=${answer.data} /></details>`}
+      <${Data} data=${answer.data} />`}
     <${Snippets} id=${id} query=${query} />
   </section>`;
 }
@@ -56,7 +56,12 @@ function Repairs({ answer, format, select }) {
     ${answer.repairCount > REPAIRS && html`<p>and ${count(answer.repairCount - REPAIRS)} more.</p>`}`;
 }
 
+/** The members of a request, which may have megabytes: they are written out once somebody wants to see them. */
 function Data({ data }) {
-  const text = JSON.stringify(data, null, 2);
-  return html`<${Text} text=${text} label="The members of the request" /><${Copy} text=${text} words="Copy the request" />`;
+  const [open, toggle] = useState(false);
+  const text = useMemo(() => open && JSON.stringify(data, null, 2), [data, open]);
+  return html`<details onToggle=${(event) => toggle(event.target.open)}>
+    <summary>The members of the request</summary>
+    ${text && html`<${Text} text=${text} label="The members of the request" /><${Copy} text=${text} words="Copy the request" />`}
+  </details>`;
 }

@@ -80,5 +80,7 @@ export const Legend = () => html`<ul class="legend">
   ${["system", "user", "assistant", "call", "tool"].map((kind) => html`<li><span class=${`swatch ${kind} in`}></span>${KINDS[kind]}</li>`)}
   <li><span class="swatch assistant cleared"></span>cleared</li>
   <li><span class="swatch assistant out"></span>not in the window</li>
+  <li><span class="swatch assistant covered"></span>in the summary</li>
+  <li><span class="swatch assistant later"></span>later</li>
   <li><span class="swatch mark"></span>the run opens here</li>
 </ul>`;

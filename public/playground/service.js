@@ -1,5 +1,5 @@
-// The only module that talks to the service, which is where this page comes from. The key lives in this variable alone:
-// it is in no storage, no cookie, no address and no log, and is gone with the page.
+// The only module that talks to the API, which is where this page comes from. The key lives in this variable alone, once
+// it is taken: it is in no storage, no cookie, no address and no log, and is gone with the page.
 
 let key = "";
 
@@ -22,30 +22,29 @@ export function parseExactly(text) {
   );
 }
 
-/** What the service refused: its problem document's code and detail, and what was wrong where. */
-export class Problem extends Error {
+/** What the service refused: the detail of its problem document, and what was wrong where. */
+class Problem extends Error {
   constructor(status, document) {
     const places = (document.errors ?? []).map((place) => `${place.pointer ?? ""} ${place.detail}`.trim());
     super([document.detail ?? `the service answered ${status}`, ...places].join("; "));
     this.status = status;
-    this.code = document.code ?? "";
   }
 }
 
 /** Sends this key with every request from now on; an empty one is none. */
-export function useKey(text) {
+export function setKey(text) {
   key = text.trim();
 }
 
 /** Whether requests carry a key, which is all that others may know of it. */
 export const hasKey = () => key !== "";
 
-/** The service's JSON answer: that of `ask`, without its ETag. */
+/** The service's JSON answer: that of `ask`. */
 export const call = async (method, path, request) => (await ask(method, path, request)).value;
 
 /**
- * The service's JSON answer and its ETag. `query` and `body` are objects; an idempotency key makes a write safe to
- * repeat. Throws Problem, and TypeError where the service cannot be reached.
+ * The service's answer: its JSON as `value` and as it came in `text`, and its ETag. `query` and `body` are objects; an
+ * idempotency key makes a write safe to repeat. Throws Problem, and TypeError where the service cannot be reached.
  */
 async function ask(method, path, { query = {}, body, idempotencyKey, signal } = {}) {
   const address = new URL(path, location.origin);
@@ -61,12 +60,12 @@ async function ask(method, path, { query = {}, body, idempotencyKey, signal } = 
   const text = await answer.text();
   let value;
   try {
-    value = parseExactly(text);
+    value = JSON.parse(text);
   } catch {
     throw new Problem(answer.status, { detail: `the service answered ${answer.status} without JSON` });
   }
   if (!answer.ok) throw new Problem(answer.status, value);
-  return { value, etag: answer.headers.get("ETag") ?? "", size: text.length };
+  return { value, etag: answer.headers.get("ETag") ?? "", text };
 }
 
 /**
@@ -74,8 +73,10 @@ async function ask(method, path, { query = {}, body, idempotencyKey, signal } = 
  * the version that it is of, which its ETag says.
  */
 export async function readWindow(id, query, signal) {
-  const { value, etag } = await ask("GET", `${API}/${encodeURIComponent(id)}/window`, { query, signal });
-  return { ...value, version: Number(/\d+/.exec(etag)?.[0]) };
+  const { value, etag, text } = await ask("GET", `${API}/${encodeURIComponent(id)}/window`, { query, signal });
+  // A provider's request is for reading and copying; of our own messages only the versions are looked at.
+  const data = query.format ? parseExactly(text).data : value.data;
+  return { ...value, data, version: Number(/\d+/.exec(etag)?.[0]) };
 }
 
 /** The figures of a window, which cost no message. */
@@ -88,7 +89,12 @@ export async function each(items, read) {
   const work = async () => {
     while (next < items.length) {
       const index = next++;
-      found[index] = await read(items[index]);
+      try {
+        found[index] = await read(items[index]);
+      } catch (error) {
+        next = items.length;
+        throw error;
+      }
     }
   };
   await Promise.all([work(), work(), work(), work()]);
@@ -97,18 +103,19 @@ export async function each(items, read) {
 
 /**
  * Pages of messages from a version on, outwards: before it with `order` desc, newest first, behind it with asc. It ends
- * at `most` messages or 64 MB, whichever comes first. Each page is an array, oldest first.
+ * at `most` messages, or behind 64 million characters. Each page is an array, oldest first.
  */
 export async function* messagesFrom(id, version, order, most, signal) {
   let cursor = version;
   let room = MOST_CHARACTERS;
   for (let left = most; left > 0 && room > 0 && cursor !== null; ) {
     const query = { order, limit: Math.min(PAGE, left), cursor };
-    const { value, size } = await ask("GET", `${API}/${encodeURIComponent(id)}/messages`, { query, signal });
-    left -= value.data.length;
-    room -= size;
-    cursor = value.nextCursor;
-    if (value.data.length) yield order === "desc" ? value.data.reverse() : value.data;
+    const { text } = await ask("GET", `${API}/${encodeURIComponent(id)}/messages`, { query, signal });
+    const { data, nextCursor } = parseExactly(text);
+    left -= data.length;
+    room -= text.length;
+    cursor = nextCursor;
+    if (data.length) yield order === "desc" ? data.reverse() : data;
   }
 }
 

@@ -3,14 +3,14 @@
 import { useEffect, useMemo, useRef, useState } from "./preact.js";
 import { findContext, messagesFrom } from "./service.js";
 
-// Messages that are loaded unasked: as many as the longest window has, so that every window is shown whole.
+// Messages that are loaded unasked: as many as the longest run has.
 const MOST = 11_000;
 
 // Versions before an answer among which its call is looked for, as the service does.
 export const CALL_REACH = 1000;
 
 /** Messages without a gap: those from version `first` on, oldest first. */
-export class Thread {
+class Thread {
   constructor(first, messages) {
     this.first = first;
     this.messages = messages;
@@ -56,17 +56,18 @@ const EMPTY = new Thread(1, []);
 
 /**
  * The context and its thread: `{name, context, thread, loading, error, older, newer}`. `older` loads as many again before
- * what is there, `newer` what has been appended since, up to a version. `name` is what was asked for, a context's id or
+ * what is there, `newer` what has been appended since. `name` is what was asked for, a context's id or
  * external id. Another turn reads the same again, and shows what was there until the new is.
  */
 export function useThread(name, turn) {
   const [state, set] = useState({ thread: EMPTY, loading: false });
   const running = useRef();
 
-  const before = async (context, thread, signal) => {
-    for await (const page of messagesFrom(context.id, thread.first, "desc", MOST, signal)) {
+  const before = async (context, thread, signal, most = MOST) => {
+    for await (const page of messagesFrom(context.id, thread.first, "desc", most, signal)) {
       thread = new Thread(page[0].version, [...page, ...thread.messages]);
-      set((now) => ({ ...now, name, context, thread }));
+      // Read again, what was there is shown until there is as much of it.
+      set((now) => (now.context?.id === context.id && now.thread.first < thread.first ? now : { ...now, name, context, thread }));
     }
     set((now) => ({ ...now, name, context, thread, loading: false }));
   };
@@ -88,6 +89,7 @@ export function useThread(name, turn) {
 
   useEffect(() => {
     if (!name) {
+      running.current?.abort();
       set({ thread: EMPTY, loading: false });
       return undefined;
     }
@@ -96,8 +98,9 @@ export function useThread(name, turn) {
     if (state.context?.id !== name) set({ thread: EMPTY, loading: true });
     begin(async (signal) => {
       const context = await findContext(name, signal);
+      const shown = state.context?.id === context.id ? state.thread.messages.length : 0;
       set((now) => ({ ...now, turn }));
-      await before(context, new Thread(context.latestVersion + 1, []), signal);
+      await before(context, new Thread(context.latestVersion + 1, []), signal, Math.max(MOST, shown));
     });
     return undefined;
   }, [name, turn]);

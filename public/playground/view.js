@@ -1,10 +1,10 @@
 // What is looked at, in the address behind the #: a context, and the parameters of a window under the API's own names.
 // A link holds all of the view, and never the key; what stands behind the # is not sent to any server.
 
-import { useEffect, useState } from "./preact.js";
+import { useEffect, useRef, useState } from "./preact.js";
 
-/** The members of a policy that a window's request may override, as the API takes them. */
-export const POLICY = ["keepPreamble", "keepRequest", "startOn", "step", "clearToolResults", "compactionDue", "policy"];
+/** What a window's request may say of the policy: its members, and `policy` itself, as the API takes them. */
+const POLICY = ["keepPreamble", "keepRequest", "startOn", "step", "clearToolResults", "compactionDue", "policy"];
 
 const NAMES = ["context", "budget", "at", ...POLICY, "format", "message"];
 
@@ -12,7 +12,7 @@ const NAMES = ["context", "budget", "at", ...POLICY, "format", "message"];
 export const DEFAULT_BUDGET = 8000;
 
 /** The view in a fragment: the names it knows, once each; anything else is passed over. */
-export function parseView(fragment) {
+function parseView(fragment) {
   const given = new URLSearchParams(fragment.replace(/^#/, ""));
   return Object.fromEntries(NAMES.filter((name) => given.get(name)).map((name) => [name, given.get(name)]));
 }
@@ -27,13 +27,20 @@ export function windowQuery(view) {
   return Object.fromEntries(["budget", "at", ...POLICY].filter((name) => view[name]).map((name) => [name, view[name]]));
 }
 
+// Milliseconds of quiet before the address follows: browsers refuse to write it a few hundred times in a row.
+const QUIET = 300;
+
 /**
  * The view, what changes members of it in place, and what opens a context, or none, as a new entry in the history.
  */
 export function useView() {
   const [view, set] = useState(() => parseView(location.hash));
+  const waiting = useRef();
   useEffect(() => {
-    const moved = () => set(parseView(location.hash));
+    const moved = () => {
+      clearTimeout(waiting.current);
+      set(parseView(location.hash));
+    };
     addEventListener("hashchange", moved);
     addEventListener("popstate", moved);
     return () => {
@@ -41,14 +48,18 @@ export function useView() {
       removeEventListener("popstate", moved);
     };
   }, []);
+  const write = (next) => history.replaceState(null, "", fragmentOf(next));
   const change = (members) =>
     set((now) => {
       const next = parseView(fragmentOf({ ...now, ...members }));
-      history.replaceState(null, "", fragmentOf(next));
+      clearTimeout(waiting.current);
+      waiting.current = setTimeout(write, QUIET, next);
       return next;
     });
   // What was set for one context is not meant for another, but for the shape that somebody reads.
   const open = (context, members = {}) => {
+    clearTimeout(waiting.current);
+    write(view);
     const next = parseView(fragmentOf({ format: view.format, ...members, context }));
     history.pushState(null, "", fragmentOf(next));
     set(next);

@@ -8,7 +8,7 @@ import { count, many } from "./words.js";
 export const reach = (answer, thread, version) => thread.tokens(thread.unit(version), answer.version);
 
 /** Whether a tool message answers no call; false where its call may be among what is not loaded. */
-function orphan(thread, version) {
+export function orphan(thread, version) {
   if (thread.at(version)?.role !== "tool" || thread.call(version)) return false;
   return thread.first === 1 || version - thread.first >= CALL_REACH;
 }
@@ -34,7 +34,8 @@ export function standing(answer, shown, thread, version) {
   }
   if (version > first) {
     const call = thread.call(version);
-    return { place: "out", word: call ? `its call ${call} is out` : "its call is out", why: `It answers the call of message ${call ?? "that is not loaded"}, which is not in the window. A provider refuses an answer without its call.` };
+    const what = call ? `the call of message ${call}, which is not in the window` : "a call that is not loaded, or none";
+    return { place: "out", word: call ? `its call ${call} is out` : "its call is out", why: `It answers ${what}. A provider refuses an answer without its call.` };
   }
   return outside(answer, shown, thread, version);
 }
@@ -57,15 +58,18 @@ function outside(answer, shown, thread, version) {
   const tokens = reach(answer, thread, version);
   const opening = thread.unit(version);
   const from = opening === version ? "From it" : `From its unit, which begins with message ${opening},`;
-  const head = shown.preamble + (shown.summary?.tokenCount ?? 0);
-  const room = head ? `${count(Math.max(budget - head, 0))} of ${count(budget)} are left behind the preamble and the summary` : `the budget is ${count(budget)}`;
+  const request = answer.requestVersion !== null && answer.requestVersion < opening ? shown.request : 0;
+  const head = { "the preamble": shown.preamble, "the summary": shown.summary?.tokenCount, "the request": request };
+  const named = Object.keys(head).filter((part) => head[part]);
+  const left = budget - named.reduce((sum, part) => sum + head[part], 0);
+  const room = named.length ? `${named.join(" and ")} ${named.length === 1 ? "leaves" : "leave"} ${count(Math.max(left, 0))} of the ${count(budget)}` : `the budget is ${count(budget)}`;
   const why = `The run, the newest messages, opens behind it with message ${answer.firstVersion}. ${from} to the newest message there are ${many(tokens, "token")}, and ${room}.`;
-  if (tokens + head > budget) return { place: "out", word: `${count(tokens)} tokens back`, why };
+  if (tokens > left) return { place: "out", word: `${count(tokens)} tokens back`, why };
   const because = [];
   if (answer.tokensToEdge === null) because.push("a window is as long as an answer may be");
-  if (policy.step) because.push(`a full window moves on ${many(policy.step, "token")} at once (step), so that the next ones begin alike and the provider's prompt cache hits`);
+  else if (policy.step) because.push(`a full window moves on ${many(policy.step, "token")} at once (step), so that the next ones begin alike and the provider's prompt cache hits`);
   if (policy.startOn === "user") because.push("the run begins with a user message (startOn=user)");
-  return { place: "out", word: policy.step ? "out by the step" : "before the run", why: because.length ? `${why} It would fit, but ${because.join(", or ")}.` : why };
+  return { place: "out", word: "before the run", why: because.length ? `${why} It would fit, but ${because.join(", or ")}.` : why };
 }
 
 /** What could keep a version in a window, as changes of the view: each to be asked of the service. */

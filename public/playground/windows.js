@@ -31,6 +31,34 @@ export function useAnswer(id, query, turn) {
   return state.id === id ? { ...state, stale: state.asked !== asked } : {};
 }
 
+/**
+ * What `work` gave for what is asked, once that has not changed for some milliseconds: `{value, error, stale}`. A change
+ * lets go of the work before, whose signal is then aborted; until there is something new the one before is shown, as
+ * stale. `again` works once more. There is nothing to do while `asked` is false.
+ */
+export function useStill(asked, milliseconds, work) {
+  const [state, set] = useState({});
+  const [turn, next] = useState(0);
+  const key = `${turn} ${asked}`;
+  useEffect(() => {
+    if (!asked) return undefined;
+    const control = new AbortController();
+    const timer = setTimeout(async () => {
+      try {
+        const value = await work(control.signal);
+        if (!control.signal.aborted) set({ key, value });
+      } catch (error) {
+        if (!control.signal.aborted) set({ key, error });
+      }
+    }, milliseconds);
+    return () => {
+      clearTimeout(timer);
+      control.abort();
+    };
+  }, [key]);
+  return { ...state, stale: state.key !== key, again: () => next(turn + 1) };
+}
+
 /** The window of a view, as messages of ours; `id` is the context's. */
 export const useWindow = (id, view, turn) => useAnswer(id, windowQuery(view), turn);
 
@@ -41,28 +69,31 @@ export function holds(figures, thread, version) {
   return thread.at(version)?.role !== "tool" || thread.call(version) >= figures.firstVersion;
 }
 
-/** The versions that a window holds, of which some are cleared; its summary, and the tokens of its preamble. */
+/** The versions that a window holds, of which some are cleared; its summary, and the tokens of its head. */
 export function shownIn(answer) {
   const versions = new Set();
   const cleared = new Set();
   let preamble = 0;
+  let request = 0;
   for (const message of answer.data) {
     if (message.version === null) continue;
     versions.add(message.version);
     if (message.cleared) cleared.add(message.version);
     if (message.version <= answer.preambleCount) preamble += message.tokenCount;
+    if (message.version === answer.requestVersion) request += message.tokenCount;
   }
-  return { versions, cleared, preamble, summary: answer.data.find((message) => message.compactionNumber) };
+  const summary = answer.data.find((message) => message.compactionNumber);
+  return { versions, cleared, preamble, request, summary };
 }
 
 // The largest budget that the service takes, in tokens.
 const MOST_TOKENS = 2_147_483_647;
 
 /**
- * The least budget above that of an answer at which `holding` is true of a window's figures, or undefined if it is not
- * even where everything fits. Found by asking: a guess first, then halves. At one token less it is false.
+ * A budget above that of an answer at which `holding` is true of a window's figures, and at one token less is not; or
+ * undefined if it is not even where everything fits. Found by asking: a guess first, then halves.
  */
-export async function leastBudget(id, query, answer, guess, holding, signal) {
+export async function budgetFor(id, query, answer, guess, holding, signal) {
   const is = async (budget) => holding(await readFigures(id, { ...query, budget }, signal));
   const all = Math.min(2 * answer.totalTokens + answer.usedTokens + answer.budget, MOST_TOKENS);
   let [low, high] = [answer.budget, Math.min(Math.max(guess, answer.budget + 1), all)];

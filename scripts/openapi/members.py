@@ -119,7 +119,11 @@ class Members:
         for name, member in schema.get("properties", {}).items():
             place = f"{above}{name}"
             optional = "" if name in schema.get("required", ()) else " <small>optional</small>"
-            yield [f"<code>{place}</code>{optional}", self.described(member), inline(member.get("description", ""))]
+            yield [
+                f"<code>{escape(place)}</code>{optional}",
+                self.described(member),
+                inline(member.get("description", "")),
+            ]
             if "items" in member:
                 yield from self._rows(member["items"], f"{place}[].")
             for option in member.get("oneOf", ()):

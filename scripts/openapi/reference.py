@@ -70,7 +70,8 @@ class Reference:
             f'<li><a href="#{each["operationId"]}">{_method(each)} {each["operationId"]}</a>\n'
             for each in self._tagged(tag)
         )
-        return f'<p><a href="#{tag["name"].lower()}">{tag["name"]}</a></p>\n<ul>\n{items}</ul>'
+        name = escape(tag["name"])
+        return f'<p><a href="#{name.lower()}">{name}</a></p>\n<ul>\n{items}</ul>'
 
     def _tag(self, tag: Schema) -> str:
         made = "\n".join(self._operation(each) for each in self._tagged(tag))
@@ -110,7 +111,7 @@ class Reference:
                 elif shared:
                     said = f"<p>{self._coded(', '.join(f'<code>{each}</code>' for each in content['examples']))}</p>"
             headers = [
-                f'<a href="#header-{ref["$ref"].rpartition("/")[2]}">{header}</a>'
+                f'<a href="#header-{ref["$ref"].rpartition("/")[2]}">{escape(header)}</a>'
                 for header, ref in answer["headers"].items()
             ]
             rows.append([f"<code>{status}</code>", said, "<br>".join(headers)])

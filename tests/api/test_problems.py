@@ -30,7 +30,6 @@ class TestPaths:
     @pytest.mark.parametrize(
         "path",
         [
-            "/",
             "/api",
             "/api/v1",
             "/api/v1/contextss",

@@ -33,8 +33,9 @@ def browser() -> Iterator[Browser]:
     expect.set_options(timeout=TIMEOUT)
     with sync_playwright() as playwright:
         # Its sandbox refuses to run as root.
-        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=arguments)
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), chromium_sandbox=os.geteuid() != 0
+        )
         yield browser
         browser.close()
 

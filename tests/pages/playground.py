@@ -40,7 +40,9 @@ class Playground:
     def view(self, context: str, **query: Any) -> None:
         """Goes where a link would lead: to a context, with parameters of its window."""
         fragment = urlencode({"context": context, **{name: _text(value) for name, value in query.items()}})
-        self.page.evaluate("(fragment) => { location.hash = fragment; }", fragment)
+        # The address is written a moment after what is shown, so it may be this one although something else is shown.
+        follow = "(fragment) => { location.hash = fragment; dispatchEvent(new HashChangeEvent('hashchange')); }"
+        self.page.evaluate(follow, fragment)
         self.page.get_by_role("listbox").wait_for()
 
     def window(self, context: str, **query: Any) -> dict[str, Any]:

@@ -107,16 +107,12 @@ class TestTheSample:
     def test_says_why_message_12_is_not_in_a_window_of_2000_tokens_and_what_keeps_the_task(
         self, playground: Playground
     ) -> None:
+        """The four steps of docs/playground.md, in their order."""
         context_id = playground.load_sample()
         page = playground.page
-        expect(page.locator(".figures strong")).to_have_text(re.compile("of 2,000 tokens"))
-        playground.view(context_id, budget=2000, message=12)
-
-        message = page.get_by_role("region", name="Message 12")
-        expect(message).to_contain_text("Not in this window")
-        expect(message).to_contain_text("to the newest message there are 2,996 tokens, and the budget is 2,000")
-        expect(message).to_contain_text("clearToolResults=500")
+        figures = page.locator(".figures")
         findings = page.get_by_role("list", name="Findings")
+        expect(figures).to_contain_text("1,826 of 2,000 tokens, 12 of 30 messages")
         expect(findings).to_contain_text("The task is lost: message 8, the newest user message")
 
         page.get_by_role("button", name="Keep it: keepRequest").click()
@@ -125,6 +121,23 @@ class TestTheSample:
         assert expected["requestVersion"] == 8
         assert until(lambda: playground.rows()[8], "in, request") == "in, request"
         expect(findings).not_to_contain_text("The task is lost")
+
+        playground.rows()
+        page.get_by_role("listbox").evaluate("(list) => { list.scrollTop = 0; }")
+        page.locator("#message-8").click()
+        page.get_by_role("listbox").evaluate("(list) => { list.scrollTop = 300; }")
+        page.locator("#message-12").click()
+        message = page.get_by_role("region", name="Message 12")
+        expect(message).to_contain_text("Not in this window")
+        expect(message).to_contain_text(
+            "to the newest message there are 2,996 tokens, and the request leaves 1,985 of the 2,000"
+        )
+        expect(message).to_contain_text("clearToolResults=500")
+
+        section = playground.section("What each model call was sent")
+        expect(section).to_contain_text("lost 8 times")
+        page.get_by_role("button", name="Move on at once").click()
+        expect(section).to_contain_text("lost 6 times")
 
 
 class TestWindows:
@@ -221,7 +234,7 @@ class TestRemedies:
                 message.get_by_role("button", name=words, exact=True).click()
                 expect(message).to_contain_text("In this window")
 
-    def test_name_the_least_budget_that_does(self, playground: Playground, odd_id: str) -> None:
+    def test_name_a_budget_that_does_and_not_a_token_too_many(self, playground: Playground, odd_id: str) -> None:
         """At that budget the message is in, and at one token less it is not, whatever else the policy says."""
         page = playground.page
         chance = random.Random(12)
@@ -234,7 +247,7 @@ class TestRemedies:
             version = chance.choice(out)
             playground.view(odd_id, **query, message=version)
             message = page.get_by_role("region", name=f"Message {version}:")
-            expect(message.locator(".remedies").or_(message.get_by_text("No single member"))).to_be_visible()
+            expect(message.locator(".remedies").or_(message.get_by_text("None of the changes"))).to_be_visible()
             button = message.get_by_role("button", name="a budget of")
             budgets = range(701, 9000, 97)
             if button.count():
@@ -319,12 +332,14 @@ class TestThePast:
         assert playground.rows()[18] == "later"
 
     def test_a_time_will_do(self, playground: Playground, api: httpx.Client) -> None:
-        context_id = playground.load_sample()
-        [first] = api.get(f"/api/v1/contexts/{context_id}/messages", params={"limit": 1}).json()["data"]
+        context_id = post(api, "", {"policy": {"budget": 500}})["id"]
+        [first] = post(api, f"/{context_id}/messages", {"messages": [{"role": "user", "content": "One."}]})
+        post(api, f"/{context_id}/messages", {"messages": [{"role": "user", "content": "Two."}]})
 
-        playground.view(context_id, budget=2000, at=first["createdAt"])
+        playground.view(context_id, at=first["createdAt"])
 
-        expect(playground.page.locator(".figures")).to_contain_text("of 30 messages")
+        expect(playground.page.locator(".figures")).to_contain_text("1 of 1 message")
+        assert playground.page.get_by_role("slider", name="Version").input_value() == "1"
 
     def test_of_nothing_has_no_calls(self, playground: Playground) -> None:
         context_id = playground.load_sample()
@@ -359,6 +374,32 @@ class TestForksAndCompactions:
         page.get_by_role("link", name="Sample: an agent in the middle").click()
         expect(page.get_by_role("heading", level=1)).to_have_text("Sample: an agent in the middle of its work")
         assert sample in page.url
+
+    @pytest.mark.parametrize("due", ["1,300", "0.00001,1"])
+    def test_a_threshold_that_json_writes_in_its_own_way_is_a_number(
+        self, playground: Playground, api: httpx.Client, odd_id: str, due: str
+    ) -> None:
+        threshold, keep = due.split(",")
+        policy = {"budget": 9000, "compactionDue": {"threshold": float(threshold), "keepTokens": int(keep)}}
+        fork = post(api, f"/{odd_id}/forks", {"policy": policy})["id"]
+        for context_id, query in ((odd_id, {"budget": 9000, "compactionDue": due}), (fork, {})):
+            playground.view(context_id, **query)
+            expect(playground.section("Compactions")).to_contain_text(re.compile("is due"))
+
+    def test_the_forks_of_a_fork_are_listed_when_they_are_asked_for(
+        self, playground: Playground, api: httpx.Client
+    ) -> None:
+        root = post(api, "", {"name": "root"})["id"]
+        post(api, f"/{root}/messages", {"messages": [{"role": "user", "content": "One."}]})
+        child = post(api, f"/{root}/forks", {"name": "child"})["id"]
+        post(api, f"/{child}/forks", {"name": "grandchild"})
+        playground.view(root)
+
+        playground.page.get_by_role("button", name="its forks (of child)").click()
+
+        expect(playground.page.get_by_role("link", name="grandchild")).to_be_visible()
+        playground.page.get_by_role("button", name="its forks (of grandchild)").click()
+        expect(playground.page.get_by_text("it has none")).to_be_visible()
 
     def test_a_compaction_in_force_says_what_it_covers_and_when_the_next_is_due(
         self, playground: Playground, api: httpx.Client
@@ -397,7 +438,6 @@ class TestKeyboard:
         page.keyboard.press("PageDown")
         expect(page.locator(".figures strong")).to_have_text(re.compile("of 2,121 tokens"))
         self.tab_to(page, "Messages, oldest first")
-        page.keyboard.press("Home")
         page.keyboard.press("Home")
         for _ in range(11):
             page.keyboard.press("ArrowDown")

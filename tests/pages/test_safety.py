@@ -72,6 +72,7 @@ class TestAKey:
         assert {request.headers.get("authorization") for request in sent if "/api/" in request.url} == {f"Bearer {KEY}"}
         assert not any(KEY in request.url or KEY in (request.post_data or "") for request in sent)
         assert self.kept(page) == []
+        assert page.get_by_label("Key").input_value() == ""
         for language in ("curl", "Python", "TypeScript"):
             page.get_by_label("Ask for this window with").select_option(language)
             expect(page.get_by_label(f"The request in {language}")).to_contain_text("KATA_CONTEXT_API_KEY")
