@@ -119,7 +119,10 @@ export function Begin({ opened, turn }) {
       ${error && html`<${Trouble} error=${error} again=${again} />`}
       ${contexts && !contexts.length && html`<p>There is none yet.</p>`}
       <ul class="cards">
-        ${contexts?.map((context) => html`<li key=${context.id}><a href=${fragmentOf({ context: context.id })}><bdi>${context.name ?? context.externalId ?? context.id}</bdi></a> <small>${many(context.latestVersion, "message")}, ${many(context.totalTokens, "token")}</small></li>`)}
+        ${contexts?.map(({ id, name, externalId, latestVersion, totalTokens }) => html`<li key=${id}>
+          <a href=${fragmentOf({ context: id })}><bdi>${name ?? externalId ?? id}</bdi></a>
+          ${" "}<small>${many(latestVersion, "message")}, ${many(totalTokens, "token")}</small>
+        </li>`)}
       </ul>
       ${value?.hasMore && html`<p class="hint">These are the newest. Any other opens by its id above.</p>`}
     </section>

@@ -98,13 +98,17 @@ export function Policy({ context, answer, view, change }) {
   const due = (member) => (member ? `${member.threshold},${member.keepTokens}` : "off");
   const effect = (value, given) => value !== undefined && String(value) !== given && html`<small>counts as ${String(value)}</small>`;
   const flags = ["true", "false"];
+  const step = String(stored.step ?? 0);
+  const clear = keep(stored.clearToolResults);
   return html`<fieldset class="policy">
     <legend>Policy</legend>
     <${Choice} label="keepPreamble" value=${view.keepPreamble} set=${set("keepPreamble")} stored=${stored.keepPreamble ?? false} options=${flags} />
     <${Choice} label="keepRequest" value=${view.keepRequest} set=${set("keepRequest")} stored=${stored.keepRequest ?? false} options=${flags} />
     <${Choice} label="startOn" value=${view.startOn} set=${set("startOn")} stored=${stored.startOn ?? "any"} options=${["any", "user"]} />
-    <${Field} label="step" value=${view.step} set=${set("step")} inputmode="numeric" placeholder=${`as stored: ${stored.step ?? 0}`} effect=${effect(counted.step, view.step || String(stored.step ?? 0))} />
-    <${Field} label="clearToolResults" value=${view.clearToolResults} set=${set("clearToolResults")} placeholder=${`as stored: ${keep(stored.clearToolResults)}`} effect=${effect(answer && keep(counted.clearToolResults), view.clearToolResults || keep(stored.clearToolResults))} />
+    <${Field} label="step" value=${view.step} set=${set("step")} inputmode="numeric" placeholder=${`as stored: ${step}`}
+      effect=${effect(counted.step, view.step || step)} />
+    <${Field} label="clearToolResults" value=${view.clearToolResults} set=${set("clearToolResults")} placeholder=${`as stored: ${clear}`}
+      effect=${effect(answer && keep(counted.clearToolResults), view.clearToolResults || String(clear))} />
     <${Field} label="compactionDue" value=${view.compactionDue} set=${set("compactionDue")} placeholder=${`as stored: ${due(stored.compactionDue)}`} />
     <label class="check">
       <input type="checkbox" checked=${view.policy === "none"} onChange=${(event) => change({ policy: event.target.checked ? "none" : "" })} />

@@ -29,7 +29,7 @@ function Snippets({ id, query }) {
 export function Request({ id, view, answer: window, waiting, turn, select, change }) {
   const format = view.format ?? "kata";
   const query = { ...windowQuery(view), ...(format !== "kata" && { format }) };
-  const theirs = useAnswer(format === "kata" || waiting ? undefined : id, query, turn);
+  const theirs = useAnswer(format === "kata" ? undefined : id, query, turn);
   // What was answered for another format is no answer for this one.
   const answer = format === "kata" ? window : theirs.query?.format === format ? theirs.answer : undefined;
   return html`<section aria-labelledby="request-title">
@@ -37,9 +37,9 @@ export function Request({ id, view, answer: window, waiting, turn, select, chang
     <label><span>Format</span>
       <select value=${format} onChange=${(event) => change({ format: event.target.value === "kata" ? "" : event.target.value })}>${FORMATS.map((name) => html`<option value=${name}>${name}</option>`)}</select>
     </label>
-    ${format !== "kata" && theirs.error && html`<${Trouble} error=${theirs.error} />`}
+    ${format !== "kata" && theirs.error && !waiting && html`<${Trouble} error=${theirs.error} />`}
     ${answer && html`<${Repairs} answer=${answer} format=${format} select=${select} />
-      <${Data} data=${answer.data} />`}
+      <${Data} answer=${answer} />`}
     <${Snippets} id=${id} query=${query} />
   </section>`;
 }
@@ -57,9 +57,9 @@ function Repairs({ answer, format, select }) {
 }
 
 /** The members of a request, which may have megabytes: they are written out once somebody wants to see them. */
-function Data({ data }) {
+function Data({ answer }) {
   const [open, toggle] = useState(false);
-  const text = useMemo(() => open && JSON.stringify(data, null, 2), [data, open]);
+  const text = useMemo(() => open && JSON.stringify(answer.exactData(), null, 2), [answer, open]);
   return html`<details onToggle=${(event) => toggle(event.target.open)}>
     <summary>The members of the request</summary>
     ${text && html`<${Text} text=${text} label="The members of the request" /><${Copy} text=${text} words="Copy the request" />`}

@@ -69,14 +69,13 @@ async function ask(method, path, { query = {}, body, idempotencyKey, signal } = 
 }
 
 /**
- * A window of a context: its figures, its messages or a provider's request in `data` unless figures are asked for, and
- * the version that it is of, which its ETag says.
+ * A window of a context: its figures, its messages or a provider's request in `data` unless figures are asked for, the
+ * same to the digit from `exactData`, and the version that it is of, which its ETag says.
  */
 export async function readWindow(id, query, signal) {
   const { value, etag, text } = await ask("GET", `${API}/${encodeURIComponent(id)}/window`, { query, signal });
-  // A provider's request is for reading and copying; of our own messages only the versions are looked at.
-  const data = query.format ? parseExactly(text).data : value.data;
-  return { ...value, data, version: Number(/\d+/.exec(etag)?.[0]) };
+  // To decide by, numbers as JavaScript has them will do; to read and to copy, they are as they were written.
+  return { ...value, exactData: () => parseExactly(text).data, version: Number(/\d+/.exec(etag)?.[0]) };
 }
 
 /** The figures of a window, which cost no message. */

@@ -22,15 +22,14 @@ export const KINDS = { system: "system", user: "user", assistant: "assistant", c
 /** The text of a message, `most` characters of it at most: its content, or its parts' texts, and its calls. */
 export function textOf(message, most) {
   const texts = [];
-  const add = (text) => texts.push(String(text).slice(0, most));
+  const add = (text) => texts.push(text.slice(0, most));
+  const said = (value, otherwise) => (typeof value === "string" ? value : otherwise);
   const parts = Array.isArray(message.content) ? message.content : [message.content ?? ""];
   for (const part of parts.slice(0, 100)) {
-    if (typeof part === "string") add(part);
-    else if (typeof part?.text === "string") add(part.text);
-    else add(`[${part?.type ?? "part"}]`);
+    add(said(part, said(part?.text, `[${said(part?.type, "part")}]`)));
   }
   for (const call of (message.toolCalls ?? []).slice(0, 100)) {
-    add(`${call?.function?.name ?? call?.name ?? "call"}(${String(call?.function?.arguments ?? "").slice(0, most)})`);
+    add(`${said(call?.function?.name, "call")}(${said(call?.function?.arguments, "").slice(0, most)})`);
   }
   return texts.filter(Boolean).join(" ").slice(0, most);
 }

@@ -112,7 +112,7 @@ class TestHostileContent:
         body = {"name": MARKUP, "externalId": f"{MARKUP}{time.time_ns()}", "metadata": metadata}
         context_id = api.post("/api/v1/contexts", json=body).json()["data"]["id"]
         call = {"id": MARKUP, "type": "function", "function": {"name": MARKUP, "arguments": MARKUP}}
-        part = {"type": MARKUP, "constructor": None, "props": {"onerror": "hacked=1"}, "__v": 1}
+        part = {"type": MARKUP, "constructor": None, "props": {"onerror": "hacked=1"}, "__v": 1.0, "n": [1e-7]}
         messages: list[dict[str, Any]] = [{"role": "user", "content": text} for text in TEXTS]
         messages += [
             {"role": "user", "content": [part, {"type": "text", "text": MARKUP}], "metadata": metadata},
@@ -243,6 +243,8 @@ class TestAPaste:
 
         page.locator(".row").click()
         expect(page.get_by_label("Metadata of the message")).to_contain_text("1234567890123456789")
+        page.get_by_text("The members of the request").click()
+        expect(page.get_by_label("The members of the request")).to_contain_text("1234567890123456789")
         context_id = page.url.partition("context=")[2][:36]
         stored = api.get(f"/api/v1/contexts/{context_id}/messages").text
         assert '"id":1234567890123456789' in stored.replace(" ", "")
