@@ -7,7 +7,6 @@ TEST_API_KEY a key that it takes.
 
 import asyncio
 import os
-import shutil
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -27,6 +26,7 @@ from scripts.stack import postgres
 from scripts.stack.pgbouncer import PgBouncerError, pgbouncer, program
 from scripts.stack.router import Router
 from tests.formats import ai_sdk_node
+from tests.pages import chromium
 
 # What needs a program that pip cannot install. It is left out where that is missing, and said so; CI has it all.
 NEEDS = {
@@ -42,7 +42,7 @@ except PgBouncerError:
     collect_ignore.append("pooler")
 if ai_sdk_node.missing():
     collect_ignore += ["formats/node", "examples/node", "pages"]
-elif not shutil.which("chromium"):
+elif not chromium.program():
     collect_ignore.append("pages")
 
 

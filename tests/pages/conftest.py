@@ -6,7 +6,6 @@ error of a script fail the test. Nothing turns the policy off.
 
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,6 +14,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from scripts import vendor
+from tests.pages import chromium
 
 # Milliseconds that an expectation waits: two cores run a database, a server and a browser beside each other.
 TIMEOUT = 20_000
@@ -33,9 +33,7 @@ def browser() -> Iterator[Browser]:
     expect.set_options(timeout=TIMEOUT)
     with sync_playwright() as playwright:
         # Its sandbox refuses to run as root.
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), chromium_sandbox=os.geteuid() != 0
-        )
+        browser = playwright.chromium.launch(executable_path=chromium.program(), chromium_sandbox=os.geteuid() != 0)
         yield browser
         browser.close()
 
