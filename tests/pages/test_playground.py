@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from scripts.stack.router import ROOT
 from tests.pages.conftest import Open
@@ -96,6 +96,36 @@ class TestTheSample:
         content = (ROOT / "public/playground/sample.json").read_bytes()
 
         assert digests[json.loads(content)["context"]["externalId"]] == hashlib.sha256(content).hexdigest()
+
+    @pytest.mark.parametrize("lost", range(5))
+    def test_is_made_whole_and_once_by_the_next_click_whichever_answer_was_lost(
+        self, playground: Playground, api: httpx.Client, lost: int
+    ) -> None:
+        page = playground.page
+        api.delete(f"/api/v1/contexts/{playground.load_sample()}")
+        page.get_by_role("button", name="All contexts").click()
+        writes: list[str] = []
+
+        def cut(route: Route) -> None:
+            if route.request.method == "POST":
+                writes.append(route.request.url)
+                if len(writes) == lost + 1:
+                    route.fetch()  # the service has stored it
+                    route.abort()
+                    return
+            route.continue_()
+
+        page.route("**/api/**", cut)
+        page.get_by_role("button", name="Load the sample").click()
+        expect(page.get_by_text("Failed to fetch")).to_be_visible()
+        page.unroute_all()
+
+        context_id = playground.load_sample()
+
+        [fork] = api.get(f"/api/v1/contexts/{context_id}/forks").json()["data"]
+        assert api.get(f"/api/v1/contexts/{context_id}").json()["data"]["latestVersion"] == 30
+        assert fork["latestVersion"] == 36
+        assert len(api.get(f"/api/v1/contexts/{fork['id']}/compactions").json()["data"]) == 1
 
     def test_is_not_made_twice(self, playground: Playground, api: httpx.Client) -> None:
         context_id = playground.load_sample()

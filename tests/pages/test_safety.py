@@ -140,6 +140,24 @@ class TestHostileContent:
         assert page.locator("img, style, body script, iframe, object").count() == 0
         assert page.evaluate("window.hacked") is None
 
+    def test_is_cut_behind_8000_characters_until_somebody_wants_all(self, open_page: Open, api: httpx.Client) -> None:
+        context_id = api.post("/api/v1/contexts", json={}).json()["data"]["id"]
+        texts = ["x" * 8000, "y" * 8001]
+        messages = [{"role": "user", "content": text} for text in texts]
+        api.post(f"/api/v1/contexts/{context_id}/messages", json={"messages": messages})
+        playground = Playground(open_page(PATH), api)
+        content = playground.page.get_by_label("Content of the message")
+        everything = playground.page.get_by_role("button", name="Show all")
+
+        playground.view(context_id, message=1)
+        expect(content).to_have_text(texts[0])
+        expect(everything).to_have_count(0)
+        playground.view(context_id, message=2)
+        expect(content).to_have_text("y" * 8000)
+        everything.click()
+        expect(content).to_have_text(texts[1])
+        expect(content).to_be_focused()
+
     def test_of_a_link_is_refused_by_the_service_and_shown_as_text(self, open_page: Open, api: httpx.Client) -> None:
         context_id = api.post("/api/v1/contexts", json={}).json()["data"]["id"]
         hostile = ["../../health", "%", "%ff", MARKUP, "javascript:hacked=1", "a" * 3000, "\u202e", "__proto__"]
